@@ -1,0 +1,213 @@
+"""One token's order book, kept from snapshots and level changes.
+
+A book is *known* from a snapshot until the connection that carried it is lost or the tick changes; an unknown book has
+no touch. Levels live in a dict and their prices in a sorted list, so a change costs the same however deep the book is.
+The NO book of a market is the mirror of its YES book; we keep the YES one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from mm_daemon.core.events import BookSnapshot, Level, LevelChanged
+from mm_daemon.core.units import DOLLAR, SIZE_STEP, Cash, Price, Side, Size, TokenId, format_price, format_size
+
+NOTHING: Mapping[Price, Size] = {}
+
+
+class Touch(NamedTuple):
+    """Best bid and best ask; `bid` 0 and `ask` 10,000 mean that side is empty."""
+
+    bid: Price
+    ask: Price
+
+    @property
+    def is_two_sided(self) -> bool:
+        """Whether both sides have an order."""
+        return self.bid > 0 and self.ask < DOLLAR
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the bid reaches the ask, which a moment between two frames can show."""
+        return self.bid >= self.ask
+
+    @property
+    def twice_mid(self) -> int:
+        """Bid plus ask: the mid in 1/20,000 dollar, so that it stays whole."""
+        return self.bid + self.ask
+
+
+EMPTY = Touch(Price(0), DOLLAR)
+
+
+class Ladder:
+    """One side of a book: size by price, and the prices in order. Bids and asks differ in the sign of the sort key."""
+
+    __slots__ = ("_keys", "_sign", "sizes")
+
+    def __init__(self, side: Side) -> None:
+        self._sign = 1 if side is Side.BUY else -1
+        self._keys: list[int] = []
+        self.sizes: dict[Price, Size] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def replace(self, levels: Iterable[Level]) -> None:
+        """Forget every level and take these; levels without size are left out."""
+        self.sizes = {price: size for price, size in levels if size > 0}
+        sign = self._sign
+        self._keys = sorted(sign * price for price in self.sizes)
+
+    def set(self, price: Price, size: Size) -> None:
+        """Make the total at `price` `size`; zero removes the level."""
+        key = self._sign * price
+        if size > 0:
+            if price not in self.sizes:
+                insort(self._keys, key)
+            self.sizes[price] = size
+        elif self.sizes.pop(price, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    def best(self) -> Price | None:
+        """The highest bid or the lowest ask."""
+        return Price(self._sign * self._keys[-1]) if self._keys else None
+
+    def best_without(self, own: Mapping[Price, Size]) -> Price | None:
+        """The best price at which somebody else rests; remainders below 0.01 share are rounding, not orders."""
+        for key in reversed(self._keys):
+            price = Price(self._sign * key)
+            if self.sizes[price] - own.get(price, 0) >= SIZE_STEP:
+                return price
+        return None
+
+    def best_first(self) -> Iterable[Level]:
+        """Levels from the touch outwards."""
+        return ((price := Price(self._sign * key), self.sizes[price]) for key in reversed(self._keys))
+
+    def depth_to(self, limit: Price, own: Mapping[Price, Size]) -> Cash:
+        """Dollars of others' orders from the touch to `limit`, inclusive, each at its own price."""
+        total, bound = 0, self._sign * limit
+        for key in reversed(self._keys):
+            if key < bound:
+                break
+            price = Price(self._sign * key)
+            total += price * max(self.sizes[price] - own.get(price, 0), 0)
+        return Cash(total // DOLLAR)
+
+
+class Book:
+    """The book of one token.
+
+    Attributes:
+        bids, asks: the two ladders.
+        is_known: a snapshot arrived and nothing has invalidated it since.
+        time_ms: the venue's time of the last change applied.
+        received_ns: our monotonic time of the last frame that named this token.
+        last_trade: the last traded price, if the venue told one.
+        disagrees_since_ns: since when the touch differs from the one the frames carry; 0 when it does not.
+    """
+
+    __slots__ = (
+        "_snapshot_ms",
+        "asks",
+        "bids",
+        "disagrees_since_ns",
+        "is_known",
+        "last_trade",
+        "received_ns",
+        "time_ms",
+        "token",
+    )
+
+    def __init__(self, token: TokenId) -> None:
+        self.token = token
+        self.bids = Ladder(Side.BUY)
+        self.asks = Ladder(Side.SELL)
+        self.is_known = False
+        self.time_ms = 0
+        self.received_ns = 0
+        self.last_trade: Price | None = None
+        self.disagrees_since_ns = 0
+        self._snapshot_ms = 0
+
+    def receive_snapshot(self, snapshot: BookSnapshot, now_ns: int) -> bool:
+        """Replace the book; returns False for a snapshot older than what a known book already shows."""
+        self.received_ns = now_ns
+        if self.is_known and snapshot.time_ms < self.time_ms:
+            return False
+        self.bids.replace(snapshot.bids)
+        self.asks.replace(snapshot.asks)
+        self.time_ms = self._snapshot_ms = snapshot.time_ms
+        if snapshot.last_trade is not None:
+            self.last_trade = snapshot.last_trade
+        self.disagrees_since_ns = 0
+        self.is_known = True
+        return True
+
+    def receive_change(self, change: LevelChanged, time_ms: int, now_ns: int) -> bool:
+        """Apply one level; returns False if the book is unknown or the change is older than its snapshot."""
+        self.received_ns = now_ns
+        if not self.is_known or time_ms < self._snapshot_ms:
+            return False
+        (self.bids if change.side is Side.BUY else self.asks).set(change.price, change.size)
+        self.time_ms = max(self.time_ms, time_ms)
+        if change.best_bid is not None and change.best_ask is not None:
+            if self.touch == (change.best_bid, change.best_ask):
+                self.disagrees_since_ns = 0
+            elif not self.disagrees_since_ns:
+                self.disagrees_since_ns = now_ns
+        return True
+
+    def forget(self) -> None:
+        """Make the book unknown: its connection is gone or its grid changed."""
+        self.is_known = False
+        self.bids.replace(())
+        self.asks.replace(())
+        self.time_ms = self._snapshot_ms = self.disagrees_since_ns = 0
+
+    @property
+    def touch(self) -> Touch:
+        """Best bid and ask, everybody's orders included."""
+        bid, ask = self.bids.best(), self.asks.best()
+        return Touch(Price(0) if bid is None else bid, DOLLAR if ask is None else ask)
+
+    def touch_without(self, own_bids: Mapping[Price, Size], own_asks: Mapping[Price, Size]) -> Touch:
+        """Best bid and ask of everybody else, given our own size at each price."""
+        bid, ask = self.bids.best_without(own_bids), self.asks.best_without(own_asks)
+        return Touch(Price(0) if bid is None else bid, DOLLAR if ask is None else ask)
+
+
+def book_hash(
+    *,
+    market: str,
+    token: str,
+    time_ms: int,
+    bids: Iterable[Level],
+    asks: Iterable[Level],
+    min_size: Size,
+    tick: Price,
+    neg_risk: bool,
+    last_trade: Price | None,
+) -> str:
+    """The venue's fingerprint of a book: SHA-1 over its compact JSON, as the recorded frames show it.
+
+    Sizes are in the venue's two decimals, bids ascend and asks descend, `hash` is empty and the last trade price has
+    three decimals ("" where there was none).
+    """
+
+    def levels(pairs: Iterable[Level], *, descending: bool) -> str:
+        ordered = sorted(pairs, reverse=descending)
+        return ",".join(f'{{"price":"{format_price(p)}","size":"{format_size(s)}"}}' for p, s in ordered)
+
+    last = "" if last_trade is None else f"{last_trade / DOLLAR:.3f}"
+    text = (
+        f'{{"market":"{market}","asset_id":"{token}","timestamp":"{time_ms}","hash":"",'
+        f'"bids":[{levels(bids, descending=False)}],"asks":[{levels(asks, descending=True)}],'
+        f'"min_order_size":"{format_size(min_size)}","tick_size":"{format_price(tick)}",'
+        f'"neg_risk":{"true" if neg_risk else "false"},"last_trade_price":"{last}"}}'
+    )
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
