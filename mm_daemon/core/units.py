@@ -72,7 +72,7 @@ def parse_fixed(text: str, decimals: int) -> int:
     digits = whole + fraction
     if not (digits[1:] if digits[:1] == "-" else digits).isdecimal() or not digits.isascii():
         raise ValueError(f"{text!r} is not a decimal number")
-    return int(digits) * 10 ** (decimals - len(fraction))
+    return int(digits) * int(10 ** (decimals - len(fraction)))
 
 
 def parse_price(text: str) -> Price:

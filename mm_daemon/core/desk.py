@@ -1,0 +1,230 @@
+"""The desk: every market's book, orders and position in one place, and the sums over all markets that limits need.
+
+The tasks share this object. Each kind of change has one caller: the feed writes books, the user feed and the reconciler
+write reports and trades, the order manager writes what it sends. All are plain calls on the event loop, so no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mm_daemon.core.book import Book, Touch
+from mm_daemon.core.events import Fill, OrderReport, TradeReport
+from mm_daemon.core.fills import FillBook, Step
+from mm_daemon.core.inventory import Position
+from mm_daemon.core.market import Market, direction
+from mm_daemon.core.orders import Order, OrderEvent, OrderState, OrderTable, own_levels
+from mm_daemon.core.quotes import Desired, Room
+from mm_daemon.core.risk import Limits, Situation, room_for, worst_case
+from mm_daemon.core.units import (
+    DOLLAR,
+    Cash,
+    ConditionId,
+    OrderId,
+    Outcome,
+    Side,
+    Size,
+    TokenId,
+    floor_size,
+    notional,
+)
+
+
+class MarketState:
+    """All we know and want in one market.
+
+    Attributes:
+        market: its rules now.
+        book: its YES book.
+        position: what we hold.
+        twice_mid: the last mid without our orders, in 1/20,000 dollar; None until one was seen.
+        desired: the newest wish for what should rest; the slot the order manager reads.
+        why: why it is quoted as it is, or not.
+        exposure, reserved, open_orders: this market's part of the desk's sums.
+    """
+
+    __slots__ = ("book", "desired", "exposure", "market", "open_orders", "position", "reserved", "twice_mid", "why")
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.book = Book(market.yes)
+        self.position = Position()
+        self.twice_mid: int | None = None
+        self.desired: Desired | None = None
+        self.why = "starting"
+        self.exposure = Cash(0)
+        self.reserved = Cash(0)
+        self.open_orders = 0
+
+
+class FillEffect(NamedTuple):
+    """What one message about a fill did."""
+
+    fill: Fill
+    side: Side
+    direction: Side
+    step: Step
+
+
+class Desk:
+    """The state the tasks share.
+
+    Attributes:
+        cash: pUSD that can be spent, resting BUYs not deducted, in micro-dollars.
+        strangers: fills whose side could not be told because neither the trade nor an order of ours named it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.markets: dict[ConditionId, MarketState] = {}
+        self.orders = OrderTable()
+        self.fills = FillBook()
+        self.cash = Cash(0)
+        self.strangers = 0
+        self._by_token: dict[TokenId, MarketState] = {}
+        self._exposure = 0
+        self._reserved = 0
+        self._open_orders = 0
+
+    def add_market(self, market: Market) -> MarketState:
+        """Take a market in."""
+        state = MarketState(market)
+        self.markets[market.condition_id] = state
+        self._by_token[market.yes] = self._by_token[market.no] = state
+        return state
+
+    def of_token(self, token: TokenId) -> MarketState | None:
+        """The market a token belongs to, if it is one of ours."""
+        return self._by_token.get(token)
+
+    # Orders
+
+    def register(self, order: Order) -> None:
+        """Count an order as exposure before it is sent."""
+        self.orders.register(order)
+        self.refresh(order.market)
+
+    def apply(self, id: OrderId, event: OrderEvent, now_ns: int) -> Order:
+        """Move an order along its table; raises what `OrderTable.apply` raises."""
+        order = self.orders.apply(id, event, now_ns)
+        self.refresh(order.market)
+        return order
+
+    def receive_report(self, report: OrderReport, now_ns: int) -> Order | None:
+        """Take the venue's word on an order; None if it is not one of ours."""
+        order = self.orders.receive_report(report, now_ns)
+        if order is not None:
+            self.refresh(order.market)
+        return order
+
+    def receive_trade(self, report: TradeReport, now_ns: int) -> list[FillEffect]:
+        """Book, settle or reverse our fills in a trade; each does its work once however often it is told."""
+        effects = []
+        for fill in report.fills:
+            state = self._by_token.get(fill.token)
+            order = self.orders.get(fill.order_id)
+            side = order.side if order else fill.side
+            if state is None or side is None:
+                self.strangers += 1
+                continue
+            step = self.fills.receive(fill, report.status)
+            if step is Step.NOTHING:
+                continue
+            outcome = state.market.outcome(fill.token)
+            self._move_cash(side, step, state.position.receive_fill(outcome, side, fill.price, fill.size, step), fill)
+            if step in (Step.BOOK, Step.BOOK_SETTLED):
+                self.orders.receive_fill(fill.order_id, fill.size, now_ns)
+            self.refresh(state.market.condition_id)
+            effects.append(FillEffect(fill, side, direction(outcome, side), step))
+        return effects
+
+    def _move_cash(self, side: Side, step: Step, change: Cash, fill: Fill) -> None:
+        """What a BUY paid is gone at once; what a SELL brings can be spent when it is settled."""
+        if side is Side.BUY:
+            self.cash = Cash(self.cash + change)
+        elif step in (Step.SETTLE, Step.BOOK_SETTLED):
+            self.cash = Cash(self.cash + notional(fill.price, fill.size))
+
+    # Sums
+
+    def refresh(self, condition_id: ConditionId) -> None:
+        """Bring a market's part of the sums up to date; every change of its orders, position or mid ends here."""
+        state = self.markets.get(condition_id)
+        if state is None:
+            return
+        orders = self.orders.working(condition_id)
+        exposure = worst_case(state.position, orders).exposure(state.twice_mid)
+        reserved = sum(-(-o.price * o.exposure // DOLLAR) for o in orders if o.side is Side.BUY)
+        open_orders = sum(1 for o in orders if o.may_rest)
+        self._exposure += exposure - state.exposure
+        self._reserved += reserved - state.reserved
+        self._open_orders += open_orders - state.open_orders
+        state.exposure, state.reserved, state.open_orders = exposure, Cash(reserved), open_orders
+
+    @property
+    def exposure(self) -> Cash:
+        """Dollars at risk over all markets in the worst case."""
+        return Cash(self._exposure)
+
+    @property
+    def open_orders(self) -> int:
+        """Orders that may rest."""
+        return self._open_orders
+
+    def set_mid(self, state: MarketState, twice_mid: int) -> None:
+        """Mark a market at a new mid."""
+        if twice_mid != state.twice_mid:
+            state.twice_mid = twice_mid
+            state.position.mark_opening(twice_mid)
+            self.refresh(state.market.condition_id)
+
+    def cap(self, state: MarketState) -> Cash:
+        """Dollars this market may have at risk: its own limit, and what the other markets leave of the total."""
+        others = self._exposure - state.exposure
+        return Cash(max(min(self.limits.max_position, self.limits.max_total_position - others), 0))
+
+    def touch(self, state: MarketState) -> Touch:
+        """The best bid and ask of everybody else."""
+        return state.book.touch_without(*own_levels(self.orders.working(state.market.condition_id)))
+
+    def room(self, state: MarketState) -> Room:
+        """What a new pair of quotes may use when every order that it replaces is gone.
+
+        Orders that it cannot replace (undecided, or with fills still to be told) stay in the worst case.
+        """
+        staying = [
+            order
+            for order in self.orders.working(state.market.condition_id)
+            if order.state in (OrderState.UNKNOWN, OrderState.GONE)
+        ]
+        case, cap = worst_case(state.position, staying), self.cap(state)
+        return Room(
+            buy=room_for(Side.BUY, case, cap, state.twice_mid),
+            sell=room_for(Side.SELL, case, cap, state.twice_mid),
+            free_yes=_free(state, Outcome.YES, staying),
+            free_no=_free(state, Outcome.NO, staying),
+        )
+
+    def situation(self, state: MarketState) -> Situation:
+        """What one more order is judged by: everything that rests or is in flight is counted."""
+        orders = list(self.orders.working(state.market.condition_id))
+        return Situation(
+            market=state.market,
+            orders=orders,
+            case=worst_case(state.position, orders),
+            twice_mid=state.twice_mid,
+            cap=self.cap(state),
+            free_cash=Cash(self.cash - self._reserved),
+            free_yes=_free(state, Outcome.YES, orders),
+            free_no=_free(state, Outcome.NO, orders),
+            open_orders=self._open_orders,
+            max_open_orders=self.limits.max_open_orders,
+        )
+
+
+def _free(state: MarketState, outcome: Outcome, orders: Iterable[Order]) -> Size:
+    """Settled tokens of an outcome that none of these orders sells."""
+    token = state.market.token(outcome)
+    selling = sum(order.exposure for order in orders if order.token == token and order.side is Side.SELL)
+    return floor_size(state.position.holding(outcome).settled - selling)

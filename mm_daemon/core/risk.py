@@ -1,0 +1,130 @@
+"""Limits that hold in the worst case: position, plus everything resting and in flight, plus the order at hand.
+
+In the worst case either all our bids fill and no ask, or all asks and no bid. A market's exposure is the larger of the
+two, in dollars at risk at the mid; the sum of the markets' exposures is the total. Checks are plain functions of one
+signature; the first that objects names itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from mm_daemon.core.inventory import Position, at_risk
+from mm_daemon.core.market import Market
+from mm_daemon.core.orders import Order
+from mm_daemon.core.quotes import Quote
+from mm_daemon.core.units import DOLLAR, Cash, Side, Size, floor_size, mirror
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The operator's limits in micro-dollars, and the most orders that may rest."""
+
+    max_position: Cash
+    """For each market."""
+    max_total_position: Cash
+    """Over all markets."""
+    max_open_orders: int
+
+
+class WorstCase(NamedTuple):
+    """Net YES in micro-shares if only our bids fill, and if only our asks fill."""
+
+    long: int
+    short: int
+
+    def exposure(self, twice_mid: int | None) -> Cash:
+        """Dollars at risk in the worse of the two cases."""
+        return max(at_risk(self.long, twice_mid), at_risk(self.short, twice_mid))
+
+
+def worst_case(position: Position, orders: Iterable[Order]) -> WorstCase:
+    """Where the orders can take the position at most, either way."""
+    long = short = position.net
+    for order in orders:
+        if order.direction is Side.BUY:
+            long += order.exposure
+        else:
+            short -= order.exposure
+    return WorstCase(long, short)
+
+
+def room_for(direction: Side, case: WorstCase, cap: Cash, twice_mid: int | None) -> Size:
+    """The most shares that may be added on one side so that the worst case stays within `cap` dollars at risk.
+
+    Getting flat is always within the cap, so the side that reduces a position keeps its room when the limit is reached.
+    """
+    net, price_x2 = (case.long, twice_mid) if direction is Side.BUY else (-case.short, None)
+    if direction is Side.SELL and twice_mid is not None:
+        price_x2 = 2 * DOLLAR - twice_mid
+    shares = max(cap, 0) * 2 * DOLLAR // (2 * DOLLAR if price_x2 is None else price_x2)
+    return floor_size(shares - net)
+
+
+class Situation(NamedTuple):
+    """Everything a placement is judged by. Cash and tokens are what no other order of ours has reserved."""
+
+    market: Market
+    orders: Iterable[Order]
+    case: WorstCase
+    twice_mid: int | None
+    cap: Cash
+    free_cash: Cash
+    free_yes: Size
+    free_no: Size
+    open_orders: int
+    max_open_orders: int
+
+
+Check = Callable[[Quote, Situation], str | None]
+"""Returns the reason against placing the quote now, or None."""
+
+
+def check_grid(quote: Quote, now: Situation) -> str | None:
+    """The price is on the market's grid and the size is at least its minimum."""
+    if not now.market.is_on_grid(quote.price):
+        return "off_grid"
+    return "below_min_size" if quote.size < now.market.min_size else None
+
+
+def check_worst_case(quote: Quote, now: Situation) -> str | None:
+    """The worst case with this order stays within the market's and the total limit."""
+    return "limit" if quote.size > room_for(quote.direction, now.case, now.cap, now.twice_mid) else None
+
+
+def check_self_match(quote: Quote, now: Situation) -> str | None:
+    """The order cannot meet one of ours on the other side, not even one that is being cancelled."""
+    price = mirror(quote.price) if now.market.outcome(quote.token) else quote.price
+    for order in now.orders:
+        if order.may_rest and order.direction is not quote.direction:
+            bid, ask = (price, order.yes_price) if quote.direction is Side.BUY else (order.yes_price, price)
+            if bid >= ask:
+                return "self_match"
+    return None
+
+
+def check_funds(quote: Quote, now: Situation) -> str | None:
+    """Cash for a BUY, settled tokens for a SELL, beyond what other orders have reserved."""
+    if quote.side is Side.BUY:
+        return "balance" if quote.price * quote.size > now.free_cash * DOLLAR else None
+    free = now.free_no if now.market.outcome(quote.token) else now.free_yes
+    return "balance" if quote.size > free else None
+
+
+def check_open_orders(quote: Quote, now: Situation) -> str | None:
+    """The number of open orders stays within its limit."""
+    return "max_open_orders" if now.open_orders >= now.max_open_orders else None
+
+
+CHECKS: tuple[Check, ...] = (check_grid, check_self_match, check_worst_case, check_funds, check_open_orders)
+
+
+def objection(quote: Quote, now: Situation) -> str | None:
+    """The first reason against placing the quote now; None: it may be placed."""
+    for check in CHECKS:
+        reason = check(quote, now)
+        if reason is not None:
+            return reason
+    return None
