@@ -1,0 +1,215 @@
+"""The market channel: what to send on its socket and what its frames mean. No socket, no clock.
+
+One decoder call reads nearly every frame. A frame that it refuses is taken apart element by element, so that one odd
+element costs only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mm_daemon.core.events import MarketEvent
+from mm_daemon.core.market import Market
+from mm_daemon.core.units import TokenId
+from mm_daemon.exchange.polymarket.channel import (
+    ChannelStatistics,
+    KeepAlive,
+    count_kind,
+    count_malformed,
+    is_control,
+)
+from mm_daemon.exchange.polymarket.market_frames import (
+    BestFrame,
+    BookFrame,
+    LastTradeFrame,
+    MarketFrame,
+    NewMarketFrame,
+    PriceChangeFrame,
+    ResolvedFrame,
+    TickSizeFrame,
+    book_snapshot,
+    last_trade,
+    levels_changed,
+    market_resolved,
+    new_market,
+    tick_changed,
+    top_of_book,
+)
+from mm_daemon.exchange.polymarket.wire import UNREADABLE
+
+_FRAME = msgspec.json.Decoder(MarketFrame | list[MarketFrame])
+_ELEMENT = msgspec.json.Decoder(MarketFrame)
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class _Head(msgspec.Struct, gc=False):
+    event_type: str = ""
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_KNOWN = frozenset(
+    {
+        "book",
+        "price_change",
+        "last_trade_price",
+        "tick_size_change",
+        "best_bid_ask",
+        "market_resolved",
+        "new_market",
+    }
+)
+
+
+class PolymarketMarketChannel:
+    """Market data of a set of tokens over one socket.
+
+    Feed it with `receive`, send what `connected`, `tick` and `resubscribe` return. Events of other tokens are dropped.
+
+    Args:
+        url: where the socket connects.
+        tokens: both tokens of every market wanted; at most a few hundred a socket.
+    """
+
+    def __init__(self, url: str, tokens: Sequence[TokenId]) -> None:
+        self._url = url
+        self._tokens = tuple(dict.fromkeys(tokens))
+        self._is_wanted = frozenset(self._tokens).__contains__
+        self._keep_alive = KeepAlive()
+        self._statistics = ChannelStatistics()
+
+    @property
+    def url(self) -> str:
+        """Where to connect."""
+        return self._url
+
+    @property
+    def tokens(self) -> tuple[TokenId, ...]:
+        """The tokens subscribed."""
+        return self._tokens
+
+    def statistics(self) -> ChannelStatistics:
+        """Live counts; read, do not change."""
+        return self._statistics
+
+    def connected(self, now_ns: int) -> list[str]:
+        """A socket is open: the subscription to send first."""
+        self._statistics.connections += 1
+        self._keep_alive.connected(now_ns)
+        return [_text({"type": "market", "assets_ids": self._tokens, "custom_feature_enabled": True})]
+
+    def tick(self, now_ns: int) -> list[str]:
+        """Time has passed: PING, if one is due."""
+        return self._keep_alive.texts_due(now_ns)
+
+    def is_dead(self, now_ns: int) -> bool:
+        """Whether no PONG came for 30 s."""
+        return self._keep_alive.is_dead(now_ns)
+
+    def resubscribe(self, tokens: Sequence[TokenId]) -> list[str]:
+        """Texts that ask for the books of `tokens` again, for tokens whose first book never came.
+
+        The venue drops a subscription that it believes it has, so it is taken back first.
+        """
+        return [
+            _text({"operation": "unsubscribe", "assets_ids": tokens}),
+            _text({"operation": "subscribe", "assets_ids": tokens, "custom_feature_enabled": True}),
+        ]
+
+    def receive(self, text: str | bytes, now_ns: int) -> list[MarketEvent]:
+        """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
+        self._statistics.frames += 1
+        try:
+            frame = _FRAME.decode(text)
+        except UNREADABLE:
+            return self._receive_by_element(text, now_ns)
+        events: list[MarketEvent] = []
+        for element in frame if isinstance(frame, list) else (frame,):
+            self._add_event(events, element, text)
+        self._statistics.events += len(events)
+        return events
+
+    def _receive_by_element(self, text: str | bytes, now_ns: int) -> list[MarketEvent]:
+        if is_control(text):
+            self._receive_control(text, now_ns)
+            return []
+        try:
+            elements = _ELEMENTS.decode(text) if text.lstrip()[:1] in ("[", b"[") else [msgspec.Raw(_bytes(text))]
+        except UNREADABLE:
+            count_malformed(self._statistics, "json", text)
+            return []
+        events: list[MarketEvent] = []
+        for element in elements:
+            kind = "json"
+            try:
+                kind = _HEAD.decode(element).event_type
+                if kind not in _KNOWN:
+                    count_kind(self._statistics.unknown, kind or "without event_type")
+                    continue
+                frame = _ELEMENT.decode(element)
+            except UNREADABLE:
+                count_malformed(self._statistics, kind, bytes(element))
+                continue
+            self._add_event(events, frame, bytes(element))
+        self._statistics.events += len(events)
+        return events
+
+    def _receive_control(self, text: str | bytes, now_ns: int) -> None:
+        word = text.strip()
+        if word in ("PONG", b"PONG"):
+            self._statistics.pongs += 1
+            self._keep_alive.pong_received(now_ns)
+        elif word:
+            count_malformed(self._statistics, "text", text)
+
+    def _add_event(self, events: list[MarketEvent], frame: MarketFrame, text: str | bytes) -> None:
+        try:
+            event = self._event(frame)
+        except ValueError:
+            count_malformed(self._statistics, str(frame.__struct_config__.tag), text)
+            return
+        if event is not None:
+            events.append(event)
+
+    def _event(self, frame: MarketFrame) -> MarketEvent | None:
+        if isinstance(frame, PriceChangeFrame):
+            return levels_changed(frame, self._is_wanted)
+        if isinstance(frame, NewMarketFrame):
+            return new_market(frame)
+        if isinstance(frame, ResolvedFrame):
+            return market_resolved(frame) if any(map(self._is_wanted, frame.assets_ids)) else None
+        if not self._is_wanted(frame.asset_id):
+            return None
+        if isinstance(frame, BookFrame):
+            return book_snapshot(frame)
+        return _quiet_event(frame)
+
+
+def _quiet_event(frame: LastTradeFrame | TickSizeFrame | BestFrame) -> MarketEvent:
+    if isinstance(frame, LastTradeFrame):
+        return last_trade(frame)
+    return tick_changed(frame) if isinstance(frame, TickSizeFrame) else top_of_book(frame)
+
+
+def shards(url: str, markets: Sequence[Market], per_socket: int = 100) -> list[PolymarketMarketChannel]:
+    """Channels for all `markets`, at most `per_socket` tokens each, both tokens of a market on the same one.
+
+    Raises:
+        ValueError: `per_socket` has no room for one market.
+    """
+    if per_socket < 2:
+        raise ValueError("a socket needs room for the two tokens of a market")
+    step = per_socket // 2
+    return [
+        PolymarketMarketChannel(url, [token for market in markets[start : start + step] for token in market.tokens])
+        for start in range(0, len(markets), step)
+    ]
+
+
+def _text(message: object) -> str:
+    return msgspec.json.encode(message).decode()
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
