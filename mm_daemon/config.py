@@ -245,7 +245,7 @@ def effective(config: Config) -> str:
     """Every setting of the main file with the value in force, as TOML text. It holds no secret."""
     main = _MainFile(
         mode=config.mode,
-        strategy=str(config.strategy_file),
+        strategy=str(config.strategy_file.absolute()),
         venue=config.venue,
         wallet=config.wallet,
         risk=config.risk,

@@ -1,0 +1,186 @@
+"""The commands. Each imports what it needs when it is called, so that `check-config` starts without a network library.
+
+Exit codes: 0 done, 2 wrong configuration or arguments (nothing was sent); `run` adds its own, see `mm_daemon.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mm_daemon import __version__
+from mm_daemon.toml_tables import ConfigError
+
+if TYPE_CHECKING:
+    from mm_daemon.config import Config
+    from mm_daemon.credentials import PrivateKey
+    from mm_daemon.sim.main import ExchangeOptions
+
+EXIT_CONFIG = 2
+
+app = typer.Typer(
+    help="A market-making daemon for Polymarket's order book.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="The main settings file.")]
+Markets = Annotated[int, typer.Option(min=1, max=500, help="How many markets the exchange has.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed makes the same order flow.")]
+Speed = Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds for each real one.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the process's exit code.
+
+    Args:
+        arguments: without the program's name; those of the process when left out.
+    """
+    try:
+        app(args=arguments, prog_name="mm-daemon")
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        return EXIT_CONFIG
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mm-daemon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    live: Annotated[
+        bool, typer.Option("--live", help='Trade with real money; the file says mode = "live" too.')
+    ] = False,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    from mm_daemon.config import load_config
+    from mm_daemon.ops.logs import configure_logging
+
+    settings = load_config(config)
+    check_two_steps(settings, live)
+    configure_logging(settings.log.level, settings.log.format)
+    private_key = _take_private_key() if live else None
+
+    from mm_daemon.app import run_daemon
+
+    raise typer.Exit(run_daemon(settings, private_key=private_key))
+
+
+def check_two_steps(config: Config, live: bool) -> None:
+    """Live trading takes the word in the file and the flag on the command line; one without the other is a mistake.
+
+    Raises:
+        ConfigError: only one of the two is there.
+    """
+    if config.mode == "live" and not live:
+        raise ConfigError(
+            config.file, "mode", 'is "live", but --live is not on the command line: trading real money takes both'
+        )
+    if live and config.mode != "live":
+        raise ConfigError(
+            config.file, "mode", f'is "{config.mode}", but --live is on the command line: trading real money takes both'
+        )
+
+
+def _take_private_key() -> PrivateKey:
+    from mm_daemon.credentials import forbid_core_dumps, load_private_key
+    from mm_daemon.ops.logs import register_secret
+
+    forbid_core_dumps()
+    private_key = load_private_key()
+    register_secret(private_key.reveal_hex())
+    return private_key
+
+
+@app.command("check-config")
+def check_config(config: ConfigFile) -> None:
+    """Check the settings, also the strategy's, and print those in force."""
+    from mm_daemon.config import effective, load_config, render
+    from mm_daemon.plugins import load_strategy_settings
+
+    settings = load_config(config)
+    _, strategy = load_strategy_settings(settings)
+    typer.echo(f"# {settings.file}\n{effective(settings)}")
+    typer.echo(f"# {settings.strategy_file}\n{render(strategy, 'strategy')}", nl=False)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after so long; without it, at Ctrl-C.")] = None,
+    markets: Markets = 3,
+    seed: Seed = 1,
+    speed: Speed = 1,
+) -> None:
+    """Run the daemon against an exchange of its own, with simulated traders, and show what happens."""
+    from mm_daemon.demo import run_demo
+
+    raise typer.Exit(run_demo(markets=markets, seed=seed, speed=speed, seconds=seconds))
+
+
+@app.command()
+def exchange(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")] = 0,
+    markets: Markets = 3,
+    seed: Seed = 1,
+    speed: Speed = 1,
+    recording: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Serve this recording as the market data."),
+    ] = None,
+    no_flow: Annotated[bool, typer.Option("--no-flow", help="No simulated traders.")] = False,
+    ready_json: Annotated[
+        bool, typer.Option("--ready-json", help='Announce the address as {"url": ...}, for a parent process.')
+    ] = False,
+) -> None:
+    """Run the built-in exchange alone, on this machine only, until SIGTERM or SIGINT."""
+    import json
+
+    import uvloop
+
+    from mm_daemon.sim.main import ExchangeOptions
+
+    def announce(url: str) -> None:
+        typer.echo(json.dumps({"url": url}) if ready_json else f"listening on {url}")
+
+    options = ExchangeOptions(port=port, markets=markets, seed=seed, speed=speed, recording=recording, flow=not no_flow)
+    try:
+        uvloop.run(_serve_until_signal(options, announce))
+    except OSError as error:
+        typer.echo(f"the exchange cannot listen on 127.0.0.1:{port}: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _serve_until_signal(options: ExchangeOptions, announce: Callable[[str], None]) -> None:
+    import asyncio
+    import signal
+
+    from mm_daemon.sim.main import serve
+
+    serving = asyncio.create_task(serve(options, announce))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    # wait() and not await: a cancel that came by signal is the ordinary end, and an error is raised as it was.
+    await asyncio.wait({serving})
+    if not serving.cancelled():
+        serving.result()
