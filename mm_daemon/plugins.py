@@ -1,6 +1,7 @@
 """Strategies by name: the entry-point group through which our own and third parties' are found.
 
-A plug-in is a class (or any callable) that takes its settings, and names their struct type in `config_type`.
+A plug-in is a class as `mm_daemon.strategies.api.Strategy` describes it; its settings are checked against its own
+`config_type`.
 """
 
 from __future__ import annotations
@@ -8,16 +9,17 @@ from __future__ import annotations
 import difflib
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from mm_daemon.config import Config, ConfigError, convert, load_strategy_table
+from mm_daemon.strategies.api import Strategy
 
 GROUP = "mm_daemon.strategies"
 
 
-def find_strategy(name: str, file: Path) -> Any:
+def find_strategy(name: str, file: Path) -> type[Strategy]:
     """The plug-in registered under `name`.
 
     Args:
@@ -33,16 +35,16 @@ def find_strategy(name: str, file: Path) -> Any:
         hint = f"did you mean {near[0]}?" if near else f"installed: {', '.join(sorted(known)) or 'none'}"
         raise ConfigError(file, "name", f"no strategy of that name is installed, {hint}")
     try:
-        plugin = known[name].load()
+        plugin: Any = known[name].load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(file, "name", f"the strategy {name} cannot be loaded: {error}") from error
     config_type = getattr(plugin, "config_type", None)
     if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
         raise ConfigError(file, "name", f"the strategy {name} names no struct type for its settings (config_type)")
-    return plugin
+    return cast(type[Strategy], plugin)
 
 
-def load_strategy_settings(config: Config) -> tuple[Any, msgspec.Struct]:
+def load_strategy_settings(config: Config) -> tuple[type[Strategy], msgspec.Struct]:
     """The plug-in that the strategy's file names, and its settings, checked.
 
     Raises:
@@ -50,5 +52,5 @@ def load_strategy_settings(config: Config) -> tuple[Any, msgspec.Struct]:
     """
     name, table, file = load_strategy_table(config)
     plugin = find_strategy(name, file)
-    settings: msgspec.Struct = convert(table, plugin.config_type, file, "strategy")
+    settings = convert(table, plugin.config_type, file, "strategy")
     return plugin, settings
