@@ -265,7 +265,7 @@ def _refuse_secrets(table: Mapping[str, object], file: Path) -> None:
     """A key in a settings file ends in backups and in version control; say so before anything else."""
     for prefix, entries in (("", table), *((name, inner) for name, inner in table.items() if isinstance(inner, dict))):
         for name in entries:
-            if re.search(r"private_?key|secret|mnemonic|passphrase", name, re.IGNORECASE):
+            if re.search(r"private[_-]?key|secret|mnemonic|passphrase", name, re.IGNORECASE):
                 raise ConfigError(
                     file,
                     f"{prefix}.{name}" if prefix else name,

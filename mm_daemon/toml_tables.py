@@ -8,7 +8,6 @@ exact: a number with a point in the file becomes a `Decimal` and never a float. 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -182,7 +181,7 @@ def _leaves(struct_type: type[msgspec.Struct], prefix: str) -> dict[str, str]:
 
 
 def _dotted(prefix: str, name: str) -> str:
-    quoted = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    quoted = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
     return f"{prefix}.{quoted}" if prefix else quoted
 
 
@@ -264,4 +263,10 @@ def _toml_value(value: object) -> str:
         return str(value)
     if isinstance(value, list | tuple | set | frozenset):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
-    return json.dumps(str(value), ensure_ascii=True)
+    return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """A TOML string; like JSON's, but with no surrogate pairs for what lies beyond four digits."""
+    plain = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
