@@ -53,7 +53,7 @@ class SignedOrder(msgspec.Struct, frozen=True, gc=False):
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """The venue took the order. `may_match`: it was matched, delayed or unmatched at once instead of plainly resting."""
+    """The venue took the order. `may_match`: it was matched, delayed or unmatched at once, not plainly resting."""
 
     id: OrderId
     may_match: bool = False
@@ -98,7 +98,8 @@ class Balance(msgspec.Struct, frozen=True):
 class Venue(Protocol):
     """A place to trade. Every call has a total deadline of its own.
 
-    Calls that read return `Read`. Calls that write raise `Throttled`, `Restricted`, `AuthError` when nothing happened.
+    Calls that read return `Read`. Calls that write raise `Throttled`, `Restricted`, `Unreachable` or `AuthError` when
+    nothing happened.
     """
 
     def sign(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> SignedOrder:
@@ -184,7 +185,7 @@ class Venue(Protocol):
 
 
 class Channel(Protocol):
-    """One websocket's protocol without the socket: text in, events and texts out. Never raises on what the venue sends."""
+    """One websocket's protocol without the socket: text in, events and texts out. No frame makes it raise."""
 
     @property
     def url(self) -> str:
@@ -209,6 +210,10 @@ class MarketChannel(Channel, Protocol):
 
     def receive(self, text: str | bytes, now_ns: int) -> Sequence[MarketEvent]:
         """Turn one frame into events; what cannot be read is counted in `malformed` and dropped."""
+        ...
+
+    def resubscribe(self, tokens: Sequence[TokenId]) -> list[str]:
+        """The texts that make the venue send these tokens' books again."""
         ...
 
 

@@ -4,12 +4,13 @@
     ├── Rejected        the venue said no; `reason` says why in our words
     ├── Throttled       too many requests; `retry_after_secs`
     ├── Restricted      the venue takes less than usual: `mode`, `retry_after_secs`
+    ├── Unreachable     no connection could be made
     ├── Unknown         the request may or may not have happened
     ├── AuthError       our key, signature or address is not accepted
     └── ProtocolError   an answer that we cannot read
 
-`Throttled`, `Restricted`, `Rejected` and `AuthError` mean that nothing happened. `Unknown` and, on a request that
-changes something, `ProtocolError` mean that it may have: look it up, never send a new one.
+`Throttled`, `Restricted`, `Rejected`, `Unreachable` and `AuthError` mean that nothing happened. `Unknown` and, on a
+request that changes something, `ProtocolError` mean that it may have: look it up, never send a new one.
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class Restricted(VenueError):
         super().__init__(f"venue is {mode.value}, retry after {retry_after_secs:g} s: {text}".rstrip(": "))
         self.mode = mode
         self.retry_after_secs = retry_after_secs
+
+
+class Unreachable(VenueError):
+    """No connection could be made (refused, no such host, connect timeout). Nothing was sent, so nothing happened."""
 
 
 class Unknown(VenueError):

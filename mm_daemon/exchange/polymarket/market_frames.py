@@ -136,12 +136,12 @@ class NewMarketFrame(msgspec.Struct, tag_field="event_type", tag="new_market", g
     timestamp: str | int = ""
 
 
-MarketFrame = (
-    BookFrame | PriceChangeFrame | LastTradeFrame | TickSizeFrame | BestFrame | ResolvedFrame | NewMarketFrame
-)
+MarketFrame = BookFrame | PriceChangeFrame | LastTradeFrame | TickSizeFrame | BestFrame | ResolvedFrame | NewMarketFrame
 
 
 def _time(timestamp: str | int) -> int:
+    if isinstance(timestamp, str) and len(timestamp) == 13 and timestamp.isascii() and timestamp.isdecimal():
+        return int(timestamp)
     return moment_ms(timestamp if isinstance(timestamp, str) else str(timestamp))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mm_daemon.core.units import DOLLAR, OrderId, Price, Side, Size, TokenId
 from mm_daemon.exchange.api import SignedOrder
@@ -189,6 +189,6 @@ class OrderSigner:
         )
 
 
-def batch_body(orders: list[SignedOrder]) -> bytes:
+def batch_body(orders: Sequence[SignedOrder]) -> bytes:
     """The body of POST /orders: the envelopes exactly as they were built, in one array."""
     return b"[" + b",".join([order.body for order in orders]) + b"]"

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 import msgspec
 
 from mm_daemon.core.events import OrderStatus, TradeStatus
 from mm_daemon.core.units import Price, Side, Size, parse_fixed, parse_price, parse_size
+from mm_daemon.exchange.errors import ProtocolError
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 """What decoding bytes of unknown origin can raise."""
+
+T = TypeVar("T")
 
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _TRADE_STATUSES = {
@@ -30,6 +34,18 @@ _TRADE_STATUSES = {
 _MILLISECONDS_FROM = 10**11
 """Unix times from here on are milliseconds: as seconds they would be after the year 5000."""
 _MICROSECONDS_FROM = 10**14
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, what: str) -> T:
+    """Decode a body.
+
+    Raises:
+        ProtocolError: it is not `what` it should be.
+    """
+    try:
+        return decoder.decode(body)
+    except UNREADABLE as error:
+        raise ProtocolError(f"not {what}: {error}") from error
 
 
 def text_of(raw: msgspec.Raw) -> str:
