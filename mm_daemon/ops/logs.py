@@ -46,7 +46,8 @@ def register_secret(value: str) -> None:
     bare = value.strip().removeprefix("0x")
     if len(bare) < MIN_SECRET_LENGTH:
         raise ValueError(f"a secret of fewer than {MIN_SECRET_LENGTH} characters cannot be kept out of logs")
-    _secrets.update({bare, json.dumps(bare)[1:-1]})
+    # The renderers quote: as JSON does, with and without escapes for other alphabets, or as repr does.
+    _secrets.update({bare, json.dumps(bare)[1:-1], json.dumps(bare, ensure_ascii=False)[1:-1], repr(bare)[1:-1]})
     longest_first = sorted(_secrets, key=len, reverse=True)
     _secret_pattern = re.compile("|".join(re.escape(secret) for secret in longest_first), re.IGNORECASE)
 
@@ -65,6 +66,9 @@ def _without_secrets(key: object, value: object, depth: int) -> object:
     name = str(key)
     if name.lower() not in _HARMLESS_KEYS and _TELLING_KEY.search(name):
         return REDACTED
+    if isinstance(value, bytes | bytearray | memoryview):
+        # Raw key material would come out in base64 or escapes, which no search for the secret's text finds.
+        return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
         if not depth:
             return "..."
