@@ -6,7 +6,7 @@ remove anything. Writes answer for each order alone, because a batch is never at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -101,6 +101,30 @@ class Venue(Protocol):
     Calls that read return `Read`. Calls that write raise `Throttled`, `Restricted`, `Unreachable` or `AuthError` when
     nothing happened.
     """
+
+    async def connect(self) -> object:
+        """Get the credentials that private calls need.
+
+        Raises:
+            VenueError: the venue gave none.
+        """
+        ...
+
+    async def server_secs(self) -> int:
+        """The venue's clock in unix seconds.
+
+        Raises:
+            VenueError: it could not be read.
+        """
+        ...
+
+    async def is_closed_only(self) -> bool:
+        """Whether the account may only close positions.
+
+        Raises:
+            VenueError: it could not be read.
+        """
+        ...
 
     def sign(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> SignedOrder:
         """Build and sign a post-only GTC order; pure computation, nothing is sent.
@@ -202,6 +226,10 @@ class Channel(Protocol):
 
     def is_dead(self, now_ns: int) -> bool:
         """Whether the socket stopped answering and has to be opened anew."""
+        ...
+
+    def malformed(self) -> Mapping[str, str]:
+        """The beginning of the first frame of each kind that could not be read."""
         ...
 
 

@@ -13,6 +13,7 @@ import hmac
 import msgspec
 
 from mm_daemon.exchange.polymarket.keys import PrivateKey
+from mm_daemon.exchange.polymarket.official import import_official_client
 
 
 class ApiCredentials(msgspec.Struct, frozen=True):
@@ -73,6 +74,7 @@ def level_1_headers(key: PrivateKey, chain_id: int, unix_secs: int) -> dict[str,
 
     The official client signs them. Importing it takes more than a second, so call this in a thread.
     """
+    import_official_client()
     from py_clob_client_v2.headers.headers import create_level_1_headers  # type: ignore[import-untyped]
     from py_clob_client_v2.signer import Signer  # type: ignore[import-untyped]
 

@@ -12,6 +12,7 @@ import msgspec
 
 from mm_daemon.core.units import TokenId
 from mm_daemon.exchange.polymarket.keys import checksum_address, keccak
+from mm_daemon.exchange.polymarket.official import import_official_client
 
 _POSITION_MASK = ((1 << 64) - 1) << 40
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
@@ -88,6 +89,7 @@ def load_contracts(chain_id: int) -> Contracts:
     Raises:
         ValueError: the official client knows no such chain.
     """
+    import_official_client()
     from py_clob_client_v2.config import get_contract_config  # type: ignore[import-untyped]
 
     try:

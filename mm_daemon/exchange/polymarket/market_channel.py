@@ -6,7 +6,7 @@ element costs only itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -92,6 +92,10 @@ class PolymarketMarketChannel:
     def statistics(self) -> ChannelStatistics:
         """Live counts; read, do not change."""
         return self._statistics
+
+    def malformed(self) -> Mapping[str, str]:
+        """The beginning of the first malformed frame of each kind."""
+        return self._statistics.samples
 
     def connected(self, now_ns: int) -> list[str]:
         """A socket is open: the subscription to send first."""

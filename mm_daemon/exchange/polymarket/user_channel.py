@@ -6,7 +6,7 @@ and no replay: whoever reconnects has to read orders and trades anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -78,6 +78,10 @@ class PolymarketUserChannel:
     def statistics(self) -> ChannelStatistics:
         """Live counts; read, do not change."""
         return self._statistics
+
+    def malformed(self) -> Mapping[str, str]:
+        """The beginning of the first malformed frame of each kind."""
+        return self._statistics.samples
 
     def connected(self, now_ns: int) -> list[str]:
         """A socket is open: the authentication to send first. It holds secrets: never log it.
