@@ -6,6 +6,7 @@ write reports and trades, the order manager writes what it sends. All are plain 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ from mm_daemon.core.units import (
     floor_size,
     notional,
 )
+
+RECENT_FILLS = 100
 
 
 class MarketState:
@@ -72,6 +75,7 @@ class Desk:
 
     Attributes:
         cash: pUSD that can be spent, resting BUYs not deducted, in micro-dollars.
+        recent: the last fills booked, settled or reversed, newest last.
         strangers: fills whose side could not be told because neither the trade nor an order of ours named it.
     """
 
@@ -82,6 +86,7 @@ class Desk:
         self.fills = FillBook()
         self.cash = Cash(0)
         self.strangers = 0
+        self.recent: deque[FillEffect] = deque(maxlen=RECENT_FILLS)
         self._by_token: dict[TokenId, MarketState] = {}
         self._exposure = 0
         self._reserved = 0
@@ -137,6 +142,7 @@ class Desk:
                 self.orders.receive_fill(fill.order_id, fill.size, now_ns)
             self.refresh(state.market.condition_id)
             effects.append(FillEffect(fill, side, direction(outcome, side), step))
+        self.recent.extend(effects)
         return effects
 
     def _move_cash(self, side: Side, step: Step, change: Cash, fill: Fill) -> None:

@@ -6,6 +6,8 @@ Net position is YES minus NO; a YES and a NO together are worth one dollar whate
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from mm_daemon.core.fills import Step
@@ -37,6 +39,20 @@ class Holding(msgspec.Struct):
     """What was held when the daemon started."""
 
 
+class Holdings(NamedTuple):
+    """A position's sizes at one moment, to read; `settled` is what could be sold."""
+
+    yes: Size
+    no: Size
+    yes_settled: Size
+    no_settled: Size
+
+    @property
+    def net(self) -> int:
+        """Net YES in micro-shares: positive long, negative short."""
+        return self.yes - self.no
+
+
 class Position(msgspec.Struct):
     """Our position in one market; `cash` is what our fills brought in (negative: paid) since the start."""
 
@@ -59,6 +75,11 @@ class Position(msgspec.Struct):
     def net(self) -> int:
         """Net YES in micro-shares: positive long, negative short."""
         return self.yes.held - self.no.held
+
+    @property
+    def holdings(self) -> Holdings:
+        """What we hold now, as a value."""
+        return Holdings(self.yes.held, self.no.held, self.yes.settled, self.no.settled)
 
     def open_with(self, outcome: Outcome, balance: Size) -> None:
         """Take what the venue says we hold at the start."""

@@ -45,6 +45,7 @@ class OrderEvent(Enum):
     CANCEL_CONFIRMED = auto()
     CANCEL_REFUSED = auto()
     CANCEL_LOST = auto()
+    CANCEL_UNSENT = auto()
     SEEN_LIVE = auto()
     SEEN_MATCHED = auto()
     SEEN_CANCELLED = auto()
@@ -74,6 +75,7 @@ TRANSITIONS: Mapping[OrderState, Mapping[OrderEvent, OrderState]] = {
         _E.CANCEL_CONFIRMED: _S.GONE,
         _E.CANCEL_REFUSED: _S.UNKNOWN,
         _E.CANCEL_LOST: _S.UNKNOWN,
+        _E.CANCEL_UNSENT: _S.LIVE,
         _E.SEEN_LIVE: _S.LIVE,
         _E.SEEN_MATCHED: _S.GONE,
         _E.SEEN_CANCELLED: _S.GONE,
@@ -88,6 +90,7 @@ TRANSITIONS: Mapping[OrderState, Mapping[OrderEvent, OrderState]] = {
         _E.CANCEL_CONFIRMED: _S.GONE,
         _E.CANCEL_REFUSED: _S.UNKNOWN,
         _E.CANCEL_LOST: _S.UNKNOWN,
+        _E.CANCEL_UNSENT: _S.UNKNOWN,
         _E.SEEN_LIVE: _S.LIVE,
         _E.SEEN_MATCHED: _S.GONE,
         _E.SEEN_CANCELLED: _S.GONE,
@@ -102,6 +105,7 @@ TRANSITIONS: Mapping[OrderState, Mapping[OrderEvent, OrderState]] = {
         _E.CANCEL_CONFIRMED: _S.GONE,
         _E.CANCEL_REFUSED: _S.UNKNOWN,
         _E.CANCEL_LOST: _S.UNKNOWN,
+        _E.CANCEL_UNSENT: _S.LIVE,
         _E.SEEN_LIVE: _S.CANCELLING,
         _E.SEEN_MATCHED: _S.GONE,
         _E.SEEN_CANCELLED: _S.GONE,

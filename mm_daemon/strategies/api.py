@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import msgspec
 
 from mm_daemon.core.book import Touch
-from mm_daemon.core.inventory import Position
+from mm_daemon.core.inventory import Holdings
 from mm_daemon.core.market import Market
 from mm_daemon.core.orders import Order
 from mm_daemon.core.quotes import TwoSidedQuote
@@ -42,8 +42,8 @@ class MarketView(Protocol):
         ...
 
     @property
-    def position(self) -> Position:
-        """What we hold, provisional fills included. A copy."""
+    def holdings(self) -> Holdings:
+        """What we hold, provisional fills included."""
         ...
 
     @property

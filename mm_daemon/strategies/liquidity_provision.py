@@ -289,7 +289,7 @@ class LiquidityProvision:
     def _quote(self, seen: MarketView, touch: Touch) -> TwoSidedQuote | str:
         """The quote for the state we see, or the reason why there is none."""
         terms = self._terms
-        risk = signed_risk(seen.position.net, touch.twice_mid, terms.max_position)
+        risk = signed_risk(seen.holdings.net, touch.twice_mid, terms.max_position)
         raw_bid, raw_ask = skewed_prices(touch.twice_mid, risk, terms, seen.market.tick)
         bid, ask = within_touch(raw_bid, raw_ask, touch, seen.market)
         if bid is None and ask is None:

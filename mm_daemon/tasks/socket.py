@@ -80,8 +80,8 @@ async def keep_connected(name: str, channel: Channel, listener: Listener) -> Non
 
 async def _listen(socket: ClientConnection, channel: Channel, listener: Listener) -> None:
     """Hand frames on until the socket closes or the channel says that it is dead."""
-    for text in channel.connected(time.monotonic_ns()):
-        await socket.send(text)
+    for greeting in channel.connected(time.monotonic_ns()):
+        await socket.send(greeting)
     listener.opened()
     keeper = asyncio.create_task(_keep_alive(socket, channel, listener.texts_to_send))
     try:
@@ -92,12 +92,14 @@ async def _listen(socket: ClientConnection, channel: Channel, listener: Listener
         await asyncio.gather(keeper, return_exceptions=True)
 
 
-async def _keep_alive(
-    socket: ClientConnection, channel: Channel, texts_to_send: Callable[[int], list[str]]
-) -> None:
+async def _keep_alive(socket: ClientConnection, channel: Channel, texts_to_send: Callable[[int], list[str]]) -> None:
     """Send the channel's keep-alive and the listener's wishes; close the socket when the channel is dead."""
+    reported: set[str] = set()
     while True:
         await asyncio.sleep(TICK_SECS)
+        for kind in channel.malformed().keys() - reported:
+            reported.add(kind)
+            log.warning("frame_malformed", kind=kind, url=channel.url, sample=channel.malformed()[kind])
         now_ns = time.monotonic_ns()
         if channel.is_dead(now_ns):
             await socket.close(1000, "no answer to keep-alive")

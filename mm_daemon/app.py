@@ -1,0 +1,289 @@
+"""The composition root: what the daemon is made of, and its life from start to stop.
+
+    start: checks, markets, orders found, holdings  ->  run: feeds, quoting, orders, heartbeat  ->  stop: verified
+
+Every task runs under a guard: one that fails takes the daemon through the same stop as a signal, never half alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+
+from mm_daemon.config import Config
+from mm_daemon.core.desk import Desk
+from mm_daemon.core.risk import Limits
+from mm_daemon.core.units import TokenId
+from mm_daemon.credentials import PrivateKey
+from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
+from mm_daemon.exchange.errors import AuthError, RejectReason
+from mm_daemon.ops.logs import register_secret
+from mm_daemon.plugins import load_strategy_settings
+from mm_daemon.strategies.api import Strategy
+from mm_daemon.tasks.feed import Feed
+from mm_daemon.tasks.heartbeat import Heartbeat
+from mm_daemon.tasks.order_manager import OrderManager, VenueRefused
+from mm_daemon.tasks.quoting import Quoting
+from mm_daemon.tasks.reconciler import Reconciler
+from mm_daemon.tasks.shutdown import Verdict, stop_trading
+from mm_daemon.tasks.startup import StartRefused, start_up
+from mm_daemon.tasks.status import StatusWatch
+from mm_daemon.tasks.user_feed import HOLD, UserFeed
+
+STOP_SECS = 8.0
+"""The deadline over cancelling and verifying; with the rest of the stop it stays below ten seconds."""
+LEAVE_SECS = 1.0
+STUCK_SECS = 10.0
+"""The quoting loop stands still when its timer has not turned for this long beyond its interval."""
+TOKENS_PER_SOCKET = 100
+
+log = structlog.get_logger()
+
+
+class ExitCode(IntEnum):
+    """What the end of the process says."""
+
+    STOPPED = 0
+    """Stopped, and verified that no order rests."""
+    FAILED = 1
+    """A task failed; stopped, and verified that no order rests."""
+    CONFIG = 2
+    UNVERIFIED = 3
+    """Stopped, but open orders could not be verified."""
+    REFUSED = 4
+    """The venue refuses us for good."""
+
+
+class Connection(msgspec.Struct):
+    """A venue and how to open its channels."""
+
+    venue: Venue
+    account: str
+    market_channel: Callable[[list[TokenId]], MarketChannel]
+    user_channel: Callable[[], UserChannel]
+
+
+class Daemon:
+    """One daemon: a desk, a strategy, a venue, and the tasks between them."""
+
+    def __init__(self, config: Config, strategy: Strategy, connect: Callable[[Desk], Connection]) -> None:
+        self.config = config
+        self.strategy = strategy
+        self.desk = Desk(
+            Limits(
+                max_position=min(config.risk.max_position, strategy.max_position),
+                max_total_position=min(config.risk.max_total_position, strategy.max_total_position),
+                max_open_orders=config.risk.max_open_orders,
+            )
+        )
+        self.connection = connect(self.desk)
+        self.venue = self.connection.venue
+        self.manager = OrderManager(self.desk, self.venue, time.monotonic_ns)
+        self.started = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def request_stop(self, why: str) -> None:
+        """Begin the stop; asking again changes nothing."""
+        if not self._stop.is_set():
+            log.info("stop_requested", why=why)
+            self._stop.set()
+
+    async def run(self) -> ExitCode:
+        """Live: start, trade until a stop is requested or a task fails, stop."""
+        try:
+            try:
+                if not await self._start():
+                    return await self._leave() if self.desk.markets else self._left_early()
+            except StartRefused as refusal:
+                log.error("start_refused", why=str(refusal), exit_code=refusal.exit_code)
+                return ExitCode(refusal.exit_code)
+            return await self._trade()
+        finally:
+            await self.venue.close()
+
+    async def _start(self) -> bool:
+        """Run the start-up checks; False if a stop was requested meanwhile."""
+        starting = asyncio.create_task(
+            start_up(self.desk, self.venue, self.strategy.markets, self.config.risk.orders_at_start, time.monotonic_ns)
+        )
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        starting.result()
+        return True
+
+    async def _trade(self) -> ExitCode:
+        """Run every task until the stop, then take everything down while they still listen."""
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(self._guarded(name, work), name=name) for name, work in self._workers().items()
+            ]
+            self.started.set()
+            log.info("started", markets=[state.market.slug for state in self.desk.markets.values()])
+            await self._stop.wait()
+            code = await self._leave()
+            for worker in workers:
+                worker.cancel()
+        return code
+
+    def _workers(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Wire the tasks to each other."""
+        desk, venue, manager, clock_ns = self.desk, self.venue, self.manager, time.monotonic_ns
+        quoting = Quoting(desk, self.strategy, manager, clock_ns)
+        manager.requote = quoting.requote
+        reconciler = Reconciler(desk, venue, manager.wake, quoting.filled, clock_ns)
+        status = StatusWatch(desk, venue, reconciler.refresh_cash, quoting.market_changed)
+        manager.on_refused = status.refused
+        manager.hold(HOLD)  # until the user channel is up and everything was read
+        user_feed = UserFeed(
+            desk, self.connection.user_channel(), manager, quoting.filled, reconciler.synchronise, clock_ns
+        )
+
+        def is_healthy() -> bool:
+            still_secs = (clock_ns() - quoting.decided_ns) / 1e9
+            return still_secs < self.strategy.refresh_interval_secs + STUCK_SECS
+
+        heartbeat = Heartbeat(venue, manager, is_healthy, reconciler.synchronise)
+        tokens = [state.market.yes for state in desk.markets.values()]
+        shards = [tokens[start : start + TOKENS_PER_SOCKET] for start in range(0, len(tokens), TOKENS_PER_SOCKET)]
+        feeds = [Feed(desk, self.connection.market_channel(shard), shard, quoting) for shard in shards]
+        return {
+            "orders": manager.run(),
+            "quoting": quoting.run(),
+            "heartbeat": heartbeat.run(),
+            "reconciler": reconciler.run(),
+            "status": status.run(),
+            "user_feed": user_feed.run(),
+            **{f"feed_{number}": feed.run() for number, feed in enumerate(feeds)},
+        }
+
+    async def _guarded(self, name: str, work: Awaitable[None]) -> None:
+        """Run one task; its failure is the daemon's, and begins the stop."""
+        try:
+            await work
+        except Exception as error:
+            self._failure = self._failure or error
+            refused = isinstance(error, VenueRefused | AuthError)
+            log.error("task_failed", task=name, why=f"{type(error).__name__}: {error}", exc_info=not refused)
+            self.request_stop(f"{name} failed")
+
+    async def _leave(self) -> ExitCode:
+        """Take every order off the book, and say in the last line and the exit code what was verified."""
+        verdict = await stop_trading(self.desk, self.venue, self.manager, STOP_SECS, time.monotonic_ns)
+        code = self._exit_code(verdict)
+        log.info("stopped", exit_code=int(code), meaning=code.name.lower(), orders_that_may_rest=verdict.may_rest)
+        return code
+
+    def _left_early(self) -> ExitCode:
+        """Stopped before the account could be read: nothing was placed, but nothing is known either."""
+        log.info("stopped", exit_code=int(ExitCode.UNVERIFIED), meaning="before the account was read")
+        return ExitCode.UNVERIFIED
+
+    def _exit_code(self, verdict: Verdict) -> ExitCode:
+        if isinstance(self._failure, VenueRefused | AuthError):
+            return ExitCode.REFUSED
+        if not verdict.is_verified:
+            return ExitCode.UNVERIFIED
+        return ExitCode.FAILED if self._failure else ExitCode.STOPPED
+
+
+def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connection:
+    """The connection to Polymarket, or to anything that speaks its wire at the configured URLs."""
+    from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel
+    from mm_daemon.exchange.polymarket.venue import PolymarketVenue
+
+    venue = PolymarketVenue(
+        config.venue.clob_url,
+        config.venue.gamma_url,
+        private_key=private_key.reveal_hex(),
+        funder=config.wallet.funder,
+        signature_type=config.wallet.signature_type,
+        chain_id=config.venue.chain_id,
+        is_ours=desk.orders.__contains__,
+    )
+
+    def user_channel() -> UserChannel:
+        register_secret(venue.credentials.secret)
+        register_secret(venue.credentials.passphrase)
+        return venue.user_channel(config.venue.user_ws_url)
+
+    return Connection(venue, venue.account, lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens), user_channel)
+
+
+async def live(
+    config: Config, private_key: PrivateKey, watch: Callable[[Daemon], Awaitable[None]] | None = None
+) -> int:
+    """Run a daemon until SIGTERM or SIGINT.
+
+    Args:
+        config: where to trade and within which limits.
+        private_key: of the account.
+        watch: runs beside the daemon, to show it; cancelled at the end.
+
+    Returns:
+        The exit code.
+    """
+    plugin, settings = load_strategy_settings(config)
+    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.request_stop, number.name)
+    watching = asyncio.ensure_future(watch(daemon)) if watch else None
+    try:
+        return await daemon.run()
+    finally:
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+
+def sim_config(config: Config, url: str) -> Config:
+    """The same settings with every address of the venue on the built-in exchange at `url`."""
+    socket_url = url.replace("http", "ws", 1)
+    return msgspec.structs.replace(
+        config,
+        venue=msgspec.structs.replace(
+            config.venue,
+            clob_url=url,
+            gamma_url=f"{url}/gamma",
+            data_url=f"{url}/data-api",
+            market_ws_url=f"{socket_url}/ws/market",
+            user_ws_url=f"{socket_url}/ws/user",
+        ),
+        wallet=msgspec.structs.replace(config.wallet, signature_type=0, funder=""),
+    )
+
+
+async def simulated(config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None) -> int:
+    """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
+    from mm_daemon.sim.child import exchange_beside
+
+    sim = config.sim
+    async with exchange_beside(
+        markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
+    ) as url:
+        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch)
+
+
+def run_daemon(config: Config, *, private_key: PrivateKey | None) -> int:
+    """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
+    if private_key is None:
+        return uvloop.run(simulated(config))
+    return uvloop.run(live(config, private_key))
+
+
+__all__ = ["Daemon", "ExitCode", "RejectReason", "live", "run_daemon", "sim_config", "simulated"]

@@ -1,0 +1,201 @@
+"""The quoting loop: what happens becomes an event for the strategy, and its signals become desired quotes.
+
+A book change goes from the feed to the strategy and into the market's slot in one plain call; the timer gives every
+market its turn in between. The slot holds the newest wish only, so slowness never builds a queue of stale quotes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from mm_daemon.core.book import Touch
+from mm_daemon.core.desk import Desk, FillEffect, MarketState
+from mm_daemon.core.fills import Step
+from mm_daemon.core.inventory import Holdings
+from mm_daemon.core.market import Market
+from mm_daemon.core.orders import Order, own_levels
+from mm_daemon.core.quotes import Desired, quotes_for
+from mm_daemon.core.units import Cash, ConditionId, Outcome, Price, Side, mirror
+from mm_daemon.strategies.api import (
+    BookChanged,
+    CancelQuotes,
+    Event,
+    Filled,
+    MarketChanged,
+    QuoteMarket,
+    Signal,
+    Strategy,
+    TimerFired,
+)
+
+log = structlog.get_logger()
+
+
+class Placer(Protocol):
+    """Who makes desired quotes rest."""
+
+    def wake(self, market: ConditionId) -> None:
+        """The wish or the orders of a market changed."""
+        ...
+
+
+class DeskMarketView:
+    """One market of the desk, to read; what it hands out are copies."""
+
+    def __init__(self, desk: Desk, state: MarketState) -> None:
+        self._desk = desk
+        self._state = state
+
+    @property
+    def market(self) -> Market:
+        """Its rules."""
+        return self._state.market
+
+    @property
+    def book_is_known(self) -> bool:
+        """Whether the book is current."""
+        return self._state.book.is_known
+
+    @property
+    def touch(self) -> Touch:
+        """Best bid and ask of everybody else."""
+        return self._desk.touch(self._state)
+
+    def others_depth(self, lowest_bid: Price, highest_ask: Price) -> Cash:
+        """Dollars of others' orders between these prices."""
+        bids, asks = own_levels(self._desk.orders.working(self._state.market.condition_id))
+        book = self._state.book
+        return Cash(book.bids.depth_to(lowest_bid, bids) + book.asks.depth_to(highest_ask, asks))
+
+    @property
+    def holdings(self) -> Holdings:
+        """What we hold, provisional fills included."""
+        return self._state.position.holdings
+
+    @property
+    def open_orders(self) -> Sequence[Order]:
+        """Our orders that may rest."""
+        working = self._desk.orders.working(self._state.market.condition_id)
+        return [copy.copy(order) for order in working if order.may_rest]
+
+
+class DeskView:
+    """The whole desk, to read."""
+
+    def __init__(self, desk: Desk, clock_ns: Callable[[], int]) -> None:
+        self._markets = {id: DeskMarketView(desk, state) for id, state in desk.markets.items()}
+        self._clock_ns = clock_ns
+
+    @property
+    def now_ns(self) -> int:
+        """Monotonic time."""
+        return self._clock_ns()
+
+    @property
+    def markets(self) -> Mapping[ConditionId, DeskMarketView]:
+        """Every market."""
+        return self._markets
+
+
+class Quoting:
+    """Runs one strategy over the desk.
+
+    Attributes:
+        decided_ns: monotonic time of the last turn of the timer; the heartbeat stops when it stands still.
+        decisions: how many events the strategy has answered.
+    """
+
+    def __init__(self, desk: Desk, strategy: Strategy, placer: Placer, clock_ns: Callable[[], int]) -> None:
+        self._desk = desk
+        self._strategy = strategy
+        self._placer = placer
+        self._clock_ns = clock_ns
+        self._view = DeskView(desk, clock_ns)
+        self._replace_before: dict[tuple[ConditionId, Side], int] = {}
+        self.decided_ns = clock_ns()
+        self.decisions = 0
+
+    async def run(self) -> None:
+        """Give every market its timer, spread evenly over the refresh interval, until cancelled."""
+        self._follow(self._strategy.initialize(self._view))
+        turns = len(self._desk.markets)
+        loop = asyncio.get_running_loop()
+        next_turn = loop.time()
+        while True:
+            for market in list(self._desk.markets):
+                next_turn += self._strategy.refresh_interval_secs / turns
+                await asyncio.sleep(next_turn - loop.time())
+                self.decided_ns = self._clock_ns()
+                self._decide(TimerFired(market))
+            next_turn = max(next_turn, loop.time())
+
+    def book_changed(self, state: MarketState) -> None:
+        """Mark the market at its new mid and let the strategy look."""
+        self._mark(state)
+        self._decide(BookChanged(state.market.condition_id))
+
+    def market_changed(self, state: MarketState) -> None:
+        """The tick or the status changed."""
+        self._decide(MarketChanged(state.market.condition_id))
+
+    def filled(self, effects: Iterable[FillEffect]) -> None:
+        """Fills of ours were booked, settled or reversed."""
+        for effect in effects:
+            state = self._desk.markets[effect.fill.market]
+            self._placer.wake(state.market.condition_id)
+            if effect.step in (Step.BOOK, Step.BOOK_SETTLED):
+                is_no = state.market.outcome(effect.fill.token) is Outcome.NO
+                price = mirror(effect.fill.price) if is_no else effect.fill.price
+                self._decide(Filled(state.market.condition_id, effect.direction, price, effect.fill.size))
+            else:
+                self._decide(TimerFired(state.market.condition_id))
+
+    def requote(self, market: ConditionId) -> None:
+        """Decide anew: an order was refused or did not fit, and what stands in the slot is out of date."""
+        self._decide(TimerFired(market))
+
+    def _mark(self, state: MarketState) -> None:
+        if state.book.is_known:
+            touch = self._desk.touch(state)
+            if touch.is_two_sided and not touch.is_crossed:
+                self._desk.set_mid(state, touch.twice_mid)
+
+    def _decide(self, event: Event) -> None:
+        self.decisions += 1
+        self._follow(self._strategy.on_event(event, self._view))
+
+    def _follow(self, signals: Iterable[Signal]) -> None:
+        """Put what the strategy wants into the slots."""
+        for signal in signals:
+            state = self._desk.markets[signal.market]
+            if isinstance(signal, CancelQuotes):
+                state.desired = Desired(market=signal.market, quotes=(), why=signal.why, made_ns=self._clock_ns())
+                log.info("quotes_pulled", market=state.market.slug, why=signal.why)
+            else:
+                state.desired = self._desired(state, signal)
+            state.why = state.desired.why
+            self._placer.wake(signal.market)
+
+    def _desired(self, state: MarketState, signal: QuoteMarket) -> Desired:
+        """Route a quote to orders, cut to what limits and holdings leave room for."""
+        now_ns = self._clock_ns()
+        for side in signal.replace:
+            self._replace_before[signal.market, side] = now_ns
+        quotes, missing = quotes_for(state.market, signal.quote, self._desk.room(state))
+        stale = now_ns - signal.stale_after_ns
+        why = signal.why
+        if missing:
+            why += "; " + ", ".join(f"no {'bid' if side is Side.BUY else 'ask'}: {r}" for side, r in missing.items())
+        return Desired(
+            market=signal.market,
+            quotes=quotes,
+            why=why,
+            made_ns=now_ns,
+            replace_bids_before_ns=max(stale, self._replace_before.get((signal.market, Side.BUY), 0)),
+            replace_asks_before_ns=max(stale, self._replace_before.get((signal.market, Side.SELL), 0)),
+        )

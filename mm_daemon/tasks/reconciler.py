@@ -1,0 +1,184 @@
+"""The reconciler: what we believe against what the venue says, over REST.
+
+`synchronise` reads all orders and recent trades and does not return before it has; it runs at the start and after each
+reconnect. In between, orders whose fate is open are looked up by id until they are decided, and once in a while
+everything is read again. Only a complete read ever removes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from mm_daemon.core.desk import Desk, FillEffect
+from mm_daemon.core.events import OrderReport, TradeReport
+from mm_daemon.core.orders import Order, OrderEvent, OrderState
+from mm_daemon.core.units import Cash, ConditionId
+from mm_daemon.exchange.api import Complete, Read, Unavailable, Venue
+from mm_daemon.tasks.user_feed import log_effects
+
+LOOK_NS = 500_000_000
+"""How long an order may be undecided before it is looked up, and between look-ups."""
+GRACE_NS = 3_000_000_000
+"""How long fills may come after an order is gone, and how long an order nobody knows is still believed possible."""
+PERIOD_SECS = 30.0
+TRADES_MARGIN_SECS = 60
+RETRY_SECS = 1.0
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Keeps the desk true.
+
+    Attributes:
+        passes: complete readings of orders and trades so far.
+        repairs: orders and fills that a reading put right.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        venue: Venue,
+        wake: Callable[[ConditionId], None],
+        filled: Callable[[list[FillEffect]], None],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._desk = desk
+        self._venue = venue
+        self._wake = wake
+        self._filled = filled
+        self._clock_ns = clock_ns
+        self._trades_since = int(time.time())
+        self._looked: dict[str, int] = {}
+        self.passes = 0
+        self.repairs = 0
+
+    async def run(self) -> None:
+        """Look after undecided orders, and read everything once a period, until cancelled."""
+        loop = asyncio.get_running_loop()
+        next_pass = loop.time() + PERIOD_SECS
+        while True:
+            await asyncio.sleep(LOOK_NS / 2e9)
+            await self.decide_open_fates()
+            if loop.time() >= next_pass:
+                await self.read_once()
+                next_pass = loop.time() + PERIOD_SECS
+
+    async def synchronise(self) -> None:
+        """Read orders and trades, trying until both reads are complete."""
+        while True:
+            if await self.read_once():
+                return
+            await asyncio.sleep(RETRY_SECS)
+
+    async def read_once(self) -> bool:
+        """One reading; False if something was unavailable, and then nothing was removed."""
+        began_ns = self._clock_ns()
+        if not await self._read_trades():
+            return False
+        reports = await self._complete("open_orders", self._venue.open_orders())
+        if reports is None:
+            return False
+        seen = {report.id for report in reports}
+        for report in reports:
+            self._take_report(report)
+        for order in list(self._desk.orders.working()):
+            is_expected = order.state in (OrderState.LIVE, OrderState.CANCELLING) and order.since_ns < began_ns
+            if is_expected and order.id not in seen:
+                await self._look_up(order)
+        self.passes += 1
+        return True
+
+    async def decide_open_fates(self) -> None:
+        """Look up orders that are undecided, or gone without a final word on their fills."""
+        now_ns = self._clock_ns()
+        due = [
+            order
+            for order in self._desk.orders.working()
+            if order.state in (OrderState.UNKNOWN, OrderState.GONE)
+            and now_ns - max(order.since_ns, self._looked.get(order.id, 0)) > LOOK_NS
+        ]
+        for order in due:
+            self._looked[order.id] = now_ns
+            await self._look_up(order)
+        gone = [o for o in due if o.state is OrderState.GONE and now_ns - o.since_ns > GRACE_NS]
+        if gone and await self._read_trades():
+            for order in gone:
+                if order.exposure:
+                    log.warning("fills_never_told", order=order.id, matched=order.matched, filled=order.filled)
+                self._desk.apply(order.id, OrderEvent.ACCOUNTED, self._clock_ns())
+                self._wake(order.market)
+        if len(self._looked) > 1000:
+            working = {order.id for order in self._desk.orders.working()}
+            self._looked = {id: at for id, at in self._looked.items() if id in working}
+
+    async def refresh_cash(self) -> None:
+        """Take the venue's word on our cash; used when it says that we have less than we think.
+
+        While trades are on their way to the chain the two are not comparable, and ours stands.
+        """
+        if self._desk.fills.pending:
+            return
+        balance = await self._complete("collateral", self._venue.collateral())
+        if balance is not None:
+            if balance.amount != self._desk.cash:
+                log.warning("cash_corrected", ours=self._desk.cash, venue=balance.amount)
+            self._desk.cash = Cash(balance.amount)
+
+    async def _look_up(self, order: Order) -> None:
+        """Ask for one order by id. Absence counts only after a grace time and two complete reads in a row."""
+        state = order.state
+        match await self._venue.order(order.id):
+            case Complete(None):
+                order.lookups += 1
+                is_old = self._clock_ns() - order.since_ns > GRACE_NS
+                if order.may_rest and order.state is state and order.lookups >= 2 and is_old:
+                    log.warning("order_not_found", order=order.id, was=state.name)
+                    self._desk.apply(order.id, OrderEvent.NOT_FOUND, self._clock_ns())
+                    self._wake(order.market)
+            case Complete(report) if report is not None:
+                order.lookups = 0
+                self._take_report(report)
+            case Unavailable(reason):
+                log.warning("order_unavailable", order=order.id, why=reason)
+
+    def _take_report(self, report: OrderReport) -> None:
+        known = self._desk.orders.get(report.id)
+        was = known.state if known else None
+        order = self._desk.receive_report(report, self._clock_ns())
+        if order is None:
+            log.warning("foreign_order_rests", order=report.id, token=report.token)
+        elif order.state is not was:
+            self.repairs += 1
+            self._wake(order.market)
+
+    async def _read_trades(self) -> bool:
+        """Apply every trade since the last complete read, with a margin."""
+        began = int(time.time())
+        trades: list[TradeReport] | None = await self._complete(
+            "trades", self._venue.trades(self._trades_since - TRADES_MARGIN_SECS)
+        )
+        if trades is None:
+            return False
+        for trade in trades:
+            effects = self._desk.receive_trade(trade, self._clock_ns())
+            if effects:
+                self.repairs += len(effects)
+                log_effects(self._desk, effects)
+                self._filled(effects)
+        self._trades_since = began
+        return True
+
+    async def _complete(self, what: str, read: Awaitable[Read[T]]) -> T | None:
+        match await read:
+            case Complete(value):
+                return value
+            case Unavailable(reason):
+                log.warning(f"{what}_unavailable", why=reason)
+        return None

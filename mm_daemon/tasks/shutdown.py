@@ -1,0 +1,108 @@
+"""The end: nothing new is placed, everything is cancelled, and the exchange is read until it shows nothing of ours.
+
+One deadline holds over all of it. The verdict says what was verified, not what was asked for; the exit code is its.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from mm_daemon.core.desk import Desk
+from mm_daemon.core.orders import OrderEvent, OrderState
+from mm_daemon.core.units import OrderId
+from mm_daemon.exchange.api import CancelOutcome, Complete, Unavailable, Venue
+from mm_daemon.exchange.errors import VenueError
+from mm_daemon.tasks.order_manager import CANCEL_CHUNK, OrderManager
+
+FIRST_PAUSE_SECS = 0.05
+LONGEST_PAUSE_SECS = 1.0
+READS_TO_BELIEVE_ABSENCE = 2
+"""An order whose POST was never answered is believed not to exist after this many complete reads without it."""
+
+log = structlog.get_logger()
+
+
+class Verdict(NamedTuple):
+    """How the stop ended. `may_rest`: how many orders of ours may still be on the book, by the last we know."""
+
+    is_verified: bool
+    may_rest: int
+    secs: float
+
+
+async def stop_trading(
+    desk: Desk, venue: Venue, manager: OrderManager, budget_secs: float, clock_ns: Callable[[], int]
+) -> Verdict:
+    """Take every order off the book and verify it.
+
+    Placement ends the moment this is called. Never raises on what the venue does; the verdict tells.
+    """
+    started = time.monotonic()
+    manager.is_stopping = True
+    try:
+        async with asyncio.timeout(budget_secs):
+            await manager.requests_done(budget_secs / 2)
+            verified = await _cancel_until_empty(desk, venue, manager, clock_ns)
+    except TimeoutError:
+        verified = False
+    may_rest = 0 if verified else desk.open_orders
+    verdict = Verdict(verified, may_rest, time.monotonic() - started)
+    log.info("trading_stopped", verified=verdict.is_verified, may_rest=may_rest, secs=round(verdict.secs, 3))
+    return verdict
+
+
+async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, clock_ns: Callable[[], int]) -> bool:
+    """Cancel and read until a complete read is empty and no order is undecided."""
+    pause = FIRST_PAUSE_SECS
+    resting: list[OrderId] | None = None
+    while True:
+        try:
+            manager.receive_cancels(await _cancel(venue, resting))
+        except VenueError as error:
+            log.warning("cancel_failed", why=str(error))
+        resting = await _read_resting(desk, venue, clock_ns)
+        if resting == [] and await _all_decided(desk, venue, clock_ns):
+            return True
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECS)
+
+
+async def _cancel(venue: Venue, resting: list[OrderId] | None) -> dict[OrderId, CancelOutcome]:
+    """Cancel what the last read showed, by id; everything where nothing could be read yet."""
+    if not resting:
+        return await venue.cancel_all()
+    return await venue.cancel(resting[:CANCEL_CHUNK])
+
+
+async def _read_resting(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) -> list[OrderId] | None:
+    """Ids of all orders that rest on our key, None if that could not be read."""
+    match await venue.open_orders():
+        case Complete(reports):
+            for report in reports:
+                desk.receive_report(report, clock_ns())
+            return [report.id for report in reports]
+        case Unavailable(reason):
+            log.warning("open_orders_unavailable", why=reason)
+            return None
+
+
+async def _all_decided(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) -> bool:
+    """Look up by id every order that the empty read does not decide; True if none is left."""
+    for order in [order for order in desk.orders.working() if order.may_rest]:
+        match await venue.order(order.id):
+            case Complete(None):
+                order.lookups += 1
+                was_answered = order.state in (OrderState.LIVE, OrderState.CANCELLING)
+                if was_answered or order.lookups >= READS_TO_BELIEVE_ABSENCE:
+                    event = OrderEvent.REFUSED if order.state is OrderState.SENDING else OrderEvent.NOT_FOUND
+                    desk.apply(order.id, event, clock_ns())
+            case Complete(report) if report is not None:
+                desk.receive_report(report, clock_ns())
+            case Unavailable(reason):
+                log.warning("order_unavailable", order=order.id, why=reason)
+    return not any(order.may_rest for order in desk.orders.working())

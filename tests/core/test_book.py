@@ -1,0 +1,103 @@
+"""The order book against a model that is too simple to be wrong."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm_daemon.core.book import Book, Ladder, Touch
+from mm_daemon.core.events import BookSnapshot, LevelChanged
+from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size
+from tests.given import YES, a_market, a_snapshot, cents, levels, shares
+
+prices = st.integers(1, 9_999).map(Price)
+sizes = st.integers(0, 10**12).map(Size)
+sides = st.sampled_from(Side)
+changes = st.lists(st.tuples(sides, prices, sizes), max_size=60)
+
+
+def a_book() -> Book:
+    book = Book(YES)
+    book.receive_snapshot(a_snapshot(a_market(), levels((49, 100), (48, 50)), levels((51, 100), (52, 50))), now_ns=1)
+    return book
+
+
+@given(changes, changes)
+def test_the_book_is_what_a_plain_dictionary_says(
+    snapshot: list[tuple[Side, Price, Size]], after: list[tuple[Side, Price, Size]]
+) -> None:
+    """After any snapshot and changes, levels, touch and order of levels equal those of two dictionaries."""
+    model: dict[Side, dict[Price, Size]] = {Side.BUY: {}, Side.SELL: {}}
+    for side, price, size in snapshot:
+        model[side][price] = size
+    book = Book(YES)
+    bids, asks = (list(model[side].items()) for side in Side)
+    book.receive_snapshot(BookSnapshot(ConditionId("0x1"), YES, 5, bids, asks), now_ns=1)
+    for side, price, size in after:
+        book.receive_change(LevelChanged(YES, side, price, size), time_ms=5, now_ns=2)
+        model[side][price] = size
+    expected = {side: {p: s for p, s in model[side].items() if s} for side in Side}
+    assert (book.bids.sizes, book.asks.sizes) == (expected[Side.BUY], expected[Side.SELL])
+    assert book.touch == (max(expected[Side.BUY], default=0), min(expected[Side.SELL], default=DOLLAR))
+    assert [price for price, _ in book.bids.best_first()] == sorted(expected[Side.BUY], reverse=True)
+    assert [price for price, _ in book.asks.best_first()] == sorted(expected[Side.SELL])
+
+
+@given(changes, st.dictionaries(prices, sizes), sides)
+def test_others_best_price_is_where_something_is_left_without_us(
+    resting: list[tuple[Side, Price, Size]], own: dict[Price, Size], side: Side
+) -> None:
+    """Our own size is taken off each level before the best is looked for."""
+    ladder = Ladder(side)
+    for _, price, size in resting:
+        ladder.set(price, size)
+    left = [price for price, size in ladder.sizes.items() if size - own.get(price, 0) >= 10_000]
+    best = (max(left) if side is Side.BUY else min(left)) if left else None
+    assert ladder.best_without(own) == best
+
+
+def test_a_book_is_unknown_until_its_snapshot() -> None:
+    """Changes before the first snapshot are not applied to anything."""
+    book = Book(YES)
+    assert not book.receive_change(LevelChanged(YES, Side.BUY, cents(49), shares(5)), time_ms=1, now_ns=1)
+    assert not book.is_known and book.touch == Touch(Price(0), DOLLAR)
+
+
+def test_a_change_older_than_the_snapshot_is_dropped() -> None:
+    """Deltas that were overtaken by a snapshot do not undo it."""
+    book = a_book()
+    assert not book.receive_change(LevelChanged(YES, Side.BUY, cents(50), shares(5)), time_ms=999, now_ns=2)
+    assert book.touch == (cents(49), cents(51))
+
+
+def test_a_snapshot_older_than_the_book_is_dropped() -> None:
+    """Snapshots of one connection can come in the wrong order; the newest wins."""
+    book = a_book()
+    book.receive_change(LevelChanged(YES, Side.BUY, cents(50), shares(5)), time_ms=2_000, now_ns=2)
+    assert not book.receive_snapshot(a_snapshot(a_market(), [], [], time_ms=1_500), now_ns=3)
+    assert book.touch.bid == cents(50)
+
+
+def test_after_forgetting_an_older_snapshot_is_taken() -> None:
+    """A new connection starts from nothing, also if its snapshot carries an older time."""
+    book = a_book()
+    book.forget()
+    assert not book.is_known and not book.touch.is_two_sided
+    assert book.receive_snapshot(a_snapshot(a_market(), levels((40, 1)), levels((60, 1)), time_ms=10), now_ns=3)
+    assert book.touch == (cents(40), cents(60))
+
+
+def test_a_touch_that_contradicts_its_frame_is_noticed_and_healed() -> None:
+    """The best prices that frames carry are the book's checksum."""
+    book = a_book()
+    wrong = LevelChanged(YES, Side.BUY, cents(48), shares(5), best_bid=cents(50), best_ask=cents(51))
+    book.receive_change(wrong, time_ms=2_000, now_ns=7)
+    assert book.disagrees_since_ns == 7
+    right = LevelChanged(YES, Side.BUY, cents(50), shares(5), best_bid=cents(50), best_ask=cents(51))
+    book.receive_change(right, time_ms=2_001, now_ns=9)
+    assert book.disagrees_since_ns == 0
+
+
+def test_depth_counts_others_dollars_up_to_a_price() -> None:
+    """Dollars at each level's own price, our size taken off, levels beyond the limit left out."""
+    book = a_book()
+    assert book.bids.depth_to(cents(48), {cents(49): shares(60)}) == 49 * 400_000 + 48 * 500_000
+    assert book.asks.depth_to(cents(51), {}) == 51_000_000
