@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2
+from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2  # type: ignore[import-untyped]
 
 from mm_daemon.core.market import Market
 from mm_daemon.core.units import DOLLAR, SIZE_STEP, Cash, Price, Side, Size, TokenId, format_price, format_size

@@ -30,11 +30,11 @@ class FlowPace:
 
     noise_ms: float = 3_000
     informed_ms: float = 900
-    jump_ms: float = 60_000
-    move: float = 0.004
-    jump: float = 0.10
+    jump_ms: float = 90_000
+    move: float = 0.003
+    jump: float = 0.06
     pull: float = 0.002
-    reach: float = 0.35
+    reach: float = 0.3
 
 
 class FairValue:
@@ -103,7 +103,8 @@ class MarketFlow:
         """Let the fair value step; the depth makers follow once it is far enough from their centre, after a while."""
         self.fair.step()
         self._mood = 0.995 * self._mood + self._rng.gauss(0, 0.03)
-        if self._requote_waits or abs(self.fair.units - self._centre) < 0.7 * self._state.market.tick:
+        enough = max(0.7 * self._state.market.tick, 0.25 * self._half())
+        if self._requote_waits or abs(self.fair.units - self._centre) < enough:
             return
         self._requote_waits = True
         delay = self._rng.uniform(150, 600) / self._speed
@@ -138,7 +139,7 @@ class MarketFlow:
         """One depth order, on either token; it stays away where it would cross somebody's stale quote."""
         outcome = self._rng.choice((Outcome.YES, Outcome.NO))
         side = direction if outcome is Outcome.YES else direction.opposite
-        dollars = self._rng.uniform(110, 200) * (1 + 0.15 * rank)
+        dollars = self._rng.uniform(150, 240) * (1 + 0.15 * rank)
         size = self._round(dollars / max(min(yes_price, DOLLAR - yes_price), 2_500) * DOLLAR)
         price = SimOrder.price_on(outcome, yes_price)
         try:

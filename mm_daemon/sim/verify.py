@@ -16,12 +16,12 @@ from eth_account.messages import encode_typed_data
 from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
-from py_clob_client_v2.config import get_contract_config
-from py_clob_client_v2.order_utils import exchange_order_builder_v2 as official
-from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2
-from py_clob_client_v2.signing.eip712 import MSG_TO_SIGN, get_clob_auth_domain
-from py_clob_client_v2.signing.hmac import build_hmac_signature
-from py_clob_client_v2.signing.model import ClobAuth
+from py_clob_client_v2.config import get_contract_config  # type: ignore[import-untyped]
+from py_clob_client_v2.order_utils import exchange_order_builder_v2 as official  # type: ignore[import-untyped]
+from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2  # type: ignore[import-untyped]
+from py_clob_client_v2.signing.eip712 import MSG_TO_SIGN, get_clob_auth_domain  # type: ignore[import-untyped]
+from py_clob_client_v2.signing.hmac import build_hmac_signature  # type: ignore[import-untyped]
+from py_clob_client_v2.signing.model import ClobAuth  # type: ignore[import-untyped]
 
 from mm_daemon.core.units import OrderId
 from mm_daemon.sim.model import Refusal
