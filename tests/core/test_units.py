@@ -33,7 +33,9 @@ def test_sizes_are_read_as_the_exact_decimal(number: Decimal) -> None:
     assert parse_size(f"{number:f}") == int(number * 1_000_000)
 
 
-@pytest.mark.parametrize("text", ["", ".", "-", "abc", "1e3", "1_000", "٣", " 1", "0x1", "1.2.3", "--1", "NaN", "inf", "+1"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "-", "abc", "1e3", "1_000", "٣", " 1", "0x1", "1.2.3", "--1", "NaN", "inf", "+1"]
+)
 def test_what_is_not_a_plain_decimal_is_refused(text: str) -> None:
     """Only digits, one point and a minus sign make a number."""
     with pytest.raises(ValueError, match="not a decimal number"):
