@@ -247,7 +247,9 @@ def test_malformed_events_cost_only_themselves() -> None:
     assert reader.statistics().unknown == {"novel": 1}
 
 
-JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just([maker()]) | st.just({})
+JSON: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just([maker()]), st.just({})
+)
 EVENTS = st.builds(
     lambda base, changes: {**base, **changes},
     st.sampled_from([order(), trade(maker(owner=CREDENTIALS.key))]),

@@ -37,7 +37,7 @@ def test_prices_as_text_and_as_numbers(text: str, price: int) -> None:
 @pytest.mark.parametrize("text", ['""', "null", '"0.00001"', "2", "-0.5", "NaN", "1e999999999", "{}", '"five"', "true"])
 def test_what_is_no_price_is_refused(text: str) -> None:
     """Missing, too fine, out of range or no number: ValueError, never a guess."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):
         price_of(raw(text))
 
 
@@ -71,7 +71,7 @@ def test_small_readers() -> None:
     assert whole_of(raw('"1000000000"')) == 10**9
     assert side_of("sell").name == "SELL"
     for bad in ('"250.5"', '""'):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError):
             whole_of(raw(bad))
     with pytest.raises(ValueError, match="not a side"):
         side_of("HOLD")
