@@ -46,7 +46,7 @@ base_spread_pct = 0.02
 order_size_usd = 25
 max_position_usd = 250
 max_total_position_usd = {total}
-inventory_skew_factor = 0.02
+inventory_skew_factor = 0.05
 refresh_interval_secs = 2
 price_change_threshold_pct = 0.005
 stale_order_secs = 60
@@ -124,7 +124,7 @@ async def _orders_at_exchange(url: str, account: str) -> int:
     """How many orders of ours the exchange holds, by its own account."""
     async with aiohttp.ClientSession() as session, session.get(f"{url}/_sim/state") as answer:
         state = await answer.json()
-    return len(state["open_orders"].get(account, []))
+    return len(state["wallets"][account.lower()]["open_orders"])
 
 
 def _summarise(daemon: Daemon, resting: int, code: int) -> None:

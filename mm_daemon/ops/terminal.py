@@ -42,7 +42,8 @@ class LogTail(io.StringIO):
 
 def shares(size: int) -> str:
     """Shares with up to two decimals, for people."""
-    return f"{size / 1_000_000:,.2f}".removesuffix(".00")
+    hundredths = round(size / 10_000)
+    return f"{hundredths / 100:,.2f}".removesuffix(".00")
 
 
 def money(cash: Cash) -> Text:

@@ -78,7 +78,7 @@ class OrderManager:
 
     def hold(self, reason: str) -> None:
         """Pull all quotes and place nothing until `release` is called with the same reason."""
-        if reason not in self._holds:
+        if reason not in self._holds and not self.is_stopping:
             self._holds[reason] = None
             log.warning("quoting_held", why=reason)
             self.wake_all()
