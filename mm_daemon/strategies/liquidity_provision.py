@@ -85,11 +85,6 @@ class LiquidityProvisionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid
             "max_position_usd", self.max_position_usd <= self.max_total_position_usd, "is above max_total_position_usd"
         )
         self._refuse_unless("order_size_usd", self.order_size_usd <= self.max_position_usd, "is above max_position_usd")
-        self._refuse_unless(
-            "min_profit_pct",
-            self.min_profit_pct <= self.base_spread_pct,
-            "is above base_spread_pct: nothing would be quoted",
-        )
         for key in self.__struct_fields__:
             value = getattr(self, key)
             if isinstance(value, Decimal):
