@@ -13,9 +13,10 @@ from random import Random
 
 from mm_daemon.core.market import MarketStatus
 from mm_daemon.core.units import DOLLAR, SHARE, SIZE_STEP, Cash, OrderId, Outcome, Price, Side, Size, notional
+from mm_daemon.sim.listing import MarketState
 from mm_daemon.sim.model import Refusal, SimOrder, Tif
 from mm_daemon.sim.traders import Trader
-from mm_daemon.sim.venue import MarketState, Venue
+from mm_daemon.sim.venue import Venue
 
 LEVELS = 8
 STEP_MS = 250

@@ -12,11 +12,12 @@ from pathlib import Path
 from mm_daemon.core.units import USD, Cash
 from mm_daemon.sim.books import Books, VenueBooks
 from mm_daemon.sim.flow import start_flow
+from mm_daemon.sim.listing import VenueRules
 from mm_daemon.sim.markets import demo_listings
 from mm_daemon.sim.recording import Recording
 from mm_daemon.sim.server import ExchangeServer
 from mm_daemon.sim.traders import Trader
-from mm_daemon.sim.venue import Venue, VenueRules
+from mm_daemon.sim.venue import Venue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,12 @@ async def running_exchange(options: ExchangeOptions) -> AsyncIterator[Exchange]:
     server = ExchangeServer(venue, books)
     if recording is not None:
         recording.on_frame(server.market_hub.publish)
-    async with server.listening(options.host, options.port) as url:
-        yield Exchange(url, venue, server, recording)
+    try:
+        async with server.listening(options.host, options.port) as url:
+            yield Exchange(url, venue, server, recording)
+    finally:
+        if recording is not None:
+            recording.stop()
 
 
 async def serve(options: ExchangeOptions, on_ready: Callable[[str], None]) -> None:

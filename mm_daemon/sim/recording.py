@@ -190,9 +190,10 @@ class Recording:
         return (TokenId(frame["asset_id"]),) if "asset_id" in frame else ()
 
     def _open(self, frame: Frame, venue: Venue) -> None:
-        """Register a snapshot's book, and its market if it is new. Recordings tell neither names nor neg-risk."""
+        """Register a snapshot's book, and its market if it is new; a recording does not tell its name."""
         token, condition = frame["asset_id"], frame["market"]
-        self._books[token] = ReplayedBook(frame, frame.get("neg_risk") is True)
+        neg_risk = _is_neg_risk(frame)
+        self._books[token] = ReplayedBook(frame, neg_risk)
         self._markets[token] = condition
         if condition in venue.markets:
             return
@@ -204,7 +205,7 @@ class Recording:
             no=TokenId(self._siblings.get(token) or token_id(condition, "no")),
             tick=Price(parse_price(frame.get("tick_size", "0.01"))),
             min_size=MIN_SIZE,
-            neg_risk=frame.get("neg_risk") is True,
+            neg_risk=neg_risk,
         )
         last = parse_price(frame.get("last_trade_price") or "0.5")
         venue.list_market(Listing(market, fee_rate=0, fair=last))
@@ -222,6 +223,13 @@ def _siblings(groups: list[list[Frame]]) -> dict[str, str]:
             one, other = tokens_of_market
             pairs.update({one: other, other: one})
     return pairs
+
+
+def _is_neg_risk(frame: Frame) -> bool:
+    """Whether a snapshot is of a neg-risk market; where it does not say so, its hash does."""
+    if "neg_risk" in frame:
+        return frame["neg_risk"] is True
+    return bool(ReplayedBook(frame, neg_risk=True).text(frame["market"], frame["asset_id"]).hash() == frame["hash"])
 
 
 def _time(frame: Frame) -> int:

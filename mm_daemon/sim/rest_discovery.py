@@ -10,8 +10,9 @@ from aiohttp import web
 from mm_daemon.core.market import Market, MarketStatus
 from mm_daemon.core.units import DOLLAR, SHARE, USD, Outcome
 from mm_daemon.sim.http import answer, require_query
+from mm_daemon.sim.listing import MarketState
 from mm_daemon.sim.model import Refusal
-from mm_daemon.sim.venue import MarketState, Venue
+from mm_daemon.sim.venue import Venue
 from mm_daemon.sim.wire import OUTCOMES, order_body
 
 MOST_MARKETS = 100

@@ -9,9 +9,10 @@ from aiohttp import web
 from mm_daemon.core.units import Price, format_fixed, format_price, parse_fixed
 from mm_daemon.sim.books import Books
 from mm_daemon.sim.http import answer, paged, read_json, require_query
+from mm_daemon.sim.listing import MarketState
 from mm_daemon.sim.marketdata import Frame
 from mm_daemon.sim.model import Refusal
-from mm_daemon.sim.venue import MarketState, Venue
+from mm_daemon.sim.venue import Venue
 from mm_daemon.sim.wire import clob_market_body, market_body, simplified_body
 
 MARKETS_PAGE = 1_000

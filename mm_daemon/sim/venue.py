@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from mm_daemon.core.market import Market, MarketStatus
+from mm_daemon.core.market import MarketStatus
 from mm_daemon.core.units import USD, Cash, ConditionId, OrderId, Outcome, Price, Side, Size, TokenId
 from mm_daemon.sim.accounts import Ledger
 from mm_daemon.sim.keys import HEARTBEAT_MS, Heartbeat, Heartbeats, KeyRing
+from mm_daemon.sim.listing import MarketState, UserFrame, VenueRules
 from mm_daemon.sim.marketdata import LevelChange, MarketFeed, MarketFrame
 from mm_daemon.sim.markets import Listing
 from mm_daemon.sim.matching import OrderBook
@@ -30,50 +30,9 @@ from mm_daemon.sim.wire import order_event, trade_event
 
 GTD_MARGIN_SECS = 60
 """An order dies this long before the expiration it states."""
-STARTING_CASH = Cash(10_000 * USD)
 KEPT_ORDERS = 50_000
 """Finished orders that can still be looked up."""
 ALREADY_GONE = "order can't be found - already canceled or matched"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueRules:
-    """What can be set about an exchange. Delays are in milliseconds of wall time."""
-
-    starting_cash: Cash = STARTING_CASH
-    mined_after_ms: int = 2_000
-    confirmed_after_ms: int = 5_000
-    tape_delay_ms: int = 100
-    chain_id: int = 137
-    seed: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class UserFrame:
-    """A private event and the API key it is for."""
-
-    owner: str
-    market: ConditionId
-    payload: dict[str, Any]
-
-
-@dataclass(slots=True)
-class MarketState:
-    """A market with its book and its public view."""
-
-    market: Market
-    fee_rate: int
-    book: OrderBook
-    feed: MarketFeed
-    winner: Outcome | None = None
-
-    @property
-    def fair(self) -> float:
-        """The mid of YES in dollars, or the last trade where a side is empty."""
-        bid, ask = self.feed.best(Outcome.YES)
-        if bid and ask < 10_000:
-            return (bid + ask) / 20_000
-        return (self.feed.last_trade or 5000) / 10_000
 
 
 class Venue:
@@ -220,6 +179,7 @@ class Venue:
         trades = make_trades(order, matches, state.fee_rate if fee is not None else 0, order.created_ms)
         self._book(state, order, trades)
         traded = trades[-1].price if trades else None
+        state.feed.last_side = order.side.name if trades else state.feed.last_side
         self._emit_levels(state, touched, traded)
         for trade in trades:
             self._after(self.rules.tape_delay_ms, partial(self._print_trade, state, trade))

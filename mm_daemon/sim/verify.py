@@ -27,6 +27,7 @@ from mm_daemon.core.units import OrderId
 from mm_daemon.sim.model import Refusal
 
 POLY_1271 = 3
+PLAIN_BYTES = 65
 _POSITION_BITS = ((1 << 64) - 1) << 40
 
 
@@ -65,10 +66,10 @@ class OrderVerifier:
         builder = self._builder_for(order, neg_risk)
         try:
             if int(order.signatureType) == POLY_1271:
-                signer = self._recover_wrapped(builder, order, bytes.fromhex(signature.removeprefix("0x")))
+                signer = self._recover_wrapped(builder, order, _bytes(signature))
             else:
                 typed = encode_typed_data(full_message=builder.build_order_typed_data(order))
-                signer = Account.recover_message(typed, signature=signature)
+                signer = Account.recover_message(typed, signature=_plain(signature))
         except (ValueError, TypeError, BadSignature, ValidationError) as error:
             raise Refusal("invalid signature") from error
         if signer.lower() != eoa.lower():
@@ -92,7 +93,7 @@ class OrderVerifier:
         typed = encode_typed_data(full_message=builder.build_order_typed_data(order))
         type_text = official.ORDER_TYPE_STRING.encode()
         wrapping = builder.app_domain_separator + typed.body + type_text + len(type_text).to_bytes(2, "big")
-        if len(signature) != 65 + len(wrapping) or signature[65:] != wrapping:
+        if signature[PLAIN_BYTES:] != wrapping:
             raise ValueError("not the wrapping of a deposit wallet's signature")
         struct = abi_encode(
             ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "address", "bytes32"],
@@ -107,7 +108,7 @@ class OrderVerifier:
             ],
         )
         digest = keccak(b"\x19\x01" + builder.app_domain_separator + keccak(struct))
-        return str(Account._recover_hash(digest, signature=signature[:65]))
+        return str(Account._recover_hash(digest, signature=signature[:PLAIN_BYTES]))
 
 
 def check_l1(address: str, signature: str, timestamp: str, nonce: str, chain_id: int) -> None:
@@ -119,7 +120,7 @@ def check_l1(address: str, signature: str, timestamp: str, nonce: str, chain_id:
     try:
         message = ClobAuth(address=address, timestamp=timestamp, nonce=int(nonce), message=MSG_TO_SIGN)
         digest = keccak(message.signable_bytes(get_clob_auth_domain(chain_id)))
-        signer = Account._recover_hash(digest, signature=signature)
+        signer = Account._recover_hash(digest, signature=_plain(signature))
     except (ValueError, TypeError, BadSignature, ValidationError) as error:
         raise Refusal("Invalid L1 Request headers", 401) from error
     if signer.lower() != address.lower():
@@ -135,3 +136,19 @@ def check_l2(secret: str, signature: str, timestamp: str, method: str, path: str
     expected = build_hmac_signature(secret, timestamp, method, path, body)
     if not hmac.compare_digest(expected.encode(), signature.encode()):
         raise Refusal("Unauthorized/Invalid api key", 401)
+
+
+def _bytes(signature: str) -> bytes:
+    return bytes.fromhex(signature.removeprefix("0x"))
+
+
+def _plain(signature: str) -> bytes:
+    """A wallet's own signature.
+
+    Raises:
+        ValueError: not 65 bytes.
+    """
+    plain = _bytes(signature)
+    if len(plain) != PLAIN_BYTES:
+        raise ValueError(f"a signature of {len(plain)} bytes")
+    return plain

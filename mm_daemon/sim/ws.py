@@ -11,9 +11,10 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from mm_daemon.sim.books import Books
+from mm_daemon.sim.listing import UserFrame
 from mm_daemon.sim.marketdata import MarketFrame
 from mm_daemon.sim.model import Refusal
-from mm_daemon.sim.venue import UserFrame, Venue
+from mm_daemon.sim.venue import Venue
 
 QUEUED_FRAMES = 4_096
 INVALID = "INVALID OPERATION"
