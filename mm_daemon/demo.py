@@ -72,7 +72,7 @@ def run_demo(*, markets: int, seed: int, speed: float, seconds: float | None) ->
     log_tail = LogTail(LOG_LINES)
     console = Console()
     is_terminal = console.is_terminal
-    configure_logging("info" if is_terminal else "warning", "console", log_tail if is_terminal else sys.stderr)
+    configure_logging("warning", "console", log_tail if is_terminal else sys.stderr)
     sim = SimSettings(markets=markets, seed=seed, speed=Decimal(str(speed)))
     with TemporaryDirectory(prefix="mm-daemon-demo-") as folder:
         config = demo_config(Path(folder), markets)
