@@ -5,7 +5,6 @@ Exit codes: 0 done, 2 wrong configuration or arguments (nothing was sent); `run`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from mm_daemon.credentials import PrivateKey
     from mm_daemon.sim.main import ExchangeOptions
 
+EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
 app = typer.Typer(
@@ -143,44 +143,78 @@ def exchange(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")] = 0,
     markets: Markets = 3,
     seed: Seed = 1,
-    speed: Speed = 1,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1000, help="Simulated seconds for each real one; a recording takes 0 as well: at once."
+        ),
+    ] = 1,
+    starting_cash_usd: Annotated[int, typer.Option(min=1, max=10**9, help="What a new account holds.")] = 10_000,
     recording: Annotated[
         Path | None,
         typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Serve this recording as the market data."),
     ] = None,
     no_flow: Annotated[bool, typer.Option("--no-flow", help="No simulated traders.")] = False,
     ready_json: Annotated[
-        bool, typer.Option("--ready-json", help='Announce the address as {"url": ...}, for a parent process.')
+        bool,
+        typer.Option(
+            "--ready-json", help='For a parent process: announce {"url": ...}, stop when standard input is closed.'
+        ),
     ] = False,
 ) -> None:
     """Run the built-in exchange alone, on this machine only, until SIGTERM or SIGINT."""
-    import json
+    if not speed and recording is None:
+        raise typer.BadParameter("0 is for a recording only", param_hint="--speed")
 
     import uvloop
 
     from mm_daemon.sim.main import ExchangeOptions
 
-    def announce(url: str) -> None:
-        typer.echo(json.dumps({"url": url}) if ready_json else f"listening on {url}")
-
-    options = ExchangeOptions(port=port, markets=markets, seed=seed, speed=speed, recording=recording, flow=not no_flow)
+    options = ExchangeOptions(
+        port=port,
+        markets=markets,
+        seed=seed,
+        speed=speed,
+        flow=not no_flow,
+        recording=recording,
+        starting_cash_usd=starting_cash_usd,
+    )
     try:
-        uvloop.run(_serve_until_signal(options, announce))
+        uvloop.run(_serve_until_told(options, for_parent=ready_json))
+    except ValueError as error:
+        raise ConfigError(str(recording or "exchange"), "", str(error)) from error
     except OSError as error:
-        typer.echo(f"the exchange cannot listen on 127.0.0.1:{port}: {error.strerror}", err=True)
-        raise typer.Exit(1) from None
+        typer.echo(f"the exchange could not start on 127.0.0.1:{port}: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
 
 
-async def _serve_until_signal(options: ExchangeOptions, announce: Callable[[str], None]) -> None:
+async def _serve_until_told(options: ExchangeOptions, *, for_parent: bool) -> None:
+    """Serve until a signal, or until the parent's end of standard input is closed."""
     import asyncio
+    import contextlib
+    import json
+    import os
     import signal
 
     from mm_daemon.sim.main import serve
 
+    def announce(url: str) -> None:
+        typer.echo(json.dumps({"url": url}) if for_parent else f"listening on {url}")
+
+    def read_parent() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            serving.cancel()
+
+    loop = asyncio.get_running_loop()
     serving = asyncio.create_task(serve(options, announce))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    # wait() and not await: a cancel that came by signal is the ordinary end, and an error is raised as it was.
+        loop.add_signal_handler(number, serving.cancel)
+    if for_parent:
+        # Standard input that cannot be waited for, such as /dev/null, has no parent at its other end.
+        with contextlib.suppress(OSError):
+            loop.add_reader(0, read_parent)
+    # wait() and not await: being cancelled is the ordinary end, and an error is raised as it was.
     await asyncio.wait({serving})
     if not serving.cancelled():
         serving.result()

@@ -133,19 +133,14 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
     markets: int = 3
     seed: int = 1
     speed: Decimal = Decimal(1)
-    starting_cash_usd: Decimal = Decimal(10_000)
+    starting_cash_usd: int = 10_000
 
     def __post_init__(self) -> None:
         _check_range("markets", self.markets, 1, MAX_MARKETS)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         if not Decimal("0.01") <= self.speed <= 1000:
             raise ValueError(f"speed: must be from 0.01 to 1000, not {self.speed}")
-        _check_usd("starting_cash_usd", self.starting_cash_usd)
-
-    @property
-    def starting_cash(self) -> Cash:
-        """The account's cash at the start in micro-dollars."""
-        return _cash(self.starting_cash_usd)
+        _check_range("starting_cash_usd", self.starting_cash_usd, 1, int(MAX_USD))
 
 
 class _MainFile(msgspec.Struct, frozen=True, kw_only=True):

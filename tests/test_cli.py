@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 import types
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +137,7 @@ def test_check_config_checks_the_strategy(tmp_path: Path, capsys: pytest.Capture
         ["demo", "--speed", "0"],
         ["exchange", "--port", "70000"],
         ["exchange", "--recording", "/nonexistent"],
+        ["exchange", "--speed", "0"],
     ],
 )
 def test_wrong_arguments(arguments: list[str], calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,3 +199,59 @@ def test_demo(calls: Calls) -> None:
         {"": (), "markets": 3, "seed": 1, "speed": 1, "seconds": None},
         {"": (), "markets": 5, "seed": 7, "speed": 2.5, "seconds": 20},
     ]
+
+
+@pytest.fixture
+def exchange() -> Iterator[subprocess.Popen[str]]:
+    """The built-in exchange as a child process that a parent talks to."""
+    command = [sys.executable, "-m", "mm_daemon", "exchange", "--ready-json", "--no-flow", "--markets", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def announced_url(process: subprocess.Popen[str]) -> str:
+    """The address in the child's first line."""
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    assert isinstance(url, str)
+    return url
+
+
+def test_exchange_announces_where_it_listens(exchange: subprocess.Popen[str]) -> None:
+    """A parent process reads the address and finds somebody there."""
+    url = announced_url(exchange)
+    with urllib.request.urlopen(f"{url}/time", timeout=10) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_exchange_stops_at_a_signal(exchange: subprocess.Popen[str], number: signal.Signals) -> None:
+    """SIGTERM and SIGINT are the ordinary end."""
+    announced_url(exchange)
+    exchange.send_signal(number)
+    assert exchange.wait(timeout=10) == 0
+
+
+def test_exchange_does_not_outlive_its_parent(exchange: subprocess.Popen[str]) -> None:
+    """When the parent's end of standard input closes, however it died, the exchange stops."""
+    announced_url(exchange)
+    assert exchange.stdin is not None
+    exchange.stdin.close()
+    assert exchange.wait(timeout=10) == 0
+
+
+def test_exchange_on_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["exchange", "--port", str(port), "--no-flow"]) == 1
+    assert f"127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_exchange_with_a_recording_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is no recording is named, exit code 2."""
+    file = tmp_path / "x.jsonl"
+    file.write_text("not a recording\n")
+    assert main(["exchange", "--recording", str(file)]) == 2
+    assert capsys.readouterr().err.startswith(f"{file}: ")

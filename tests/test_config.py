@@ -194,7 +194,7 @@ BAD_MAIN: list[tuple[str, str, str]] = [
     (MINIMAL + "[sim]\nmarkets = 0", "sim.markets", "from 1 to 500"),
     (MINIMAL + "[sim]\nseed = -1", "sim.seed", "from 0"),
     (MINIMAL + "[sim]\nspeed = 0", "sim.speed", "from 0.01"),
-    (MINIMAL + "[sim]\nstarting_cash_usd = 0", "sim.starting_cash_usd", "more than zero"),
+    (MINIMAL + "[sim]\nstarting_cash_usd = 0", "sim.starting_cash_usd", "from 1 to"),
     (MINIMAL + "[state]\ndirectory = 1", "state.directory", "must be text in quotes"),
 ]
 
