@@ -42,6 +42,7 @@ from mm_daemon.tasks.user_feed import HOLD, UserFeed
 STOP_SECS = 8.0
 """The deadline over cancelling and verifying; with the rest of the stop it stays below ten seconds."""
 LEAVE_SECS = 1.0
+READY_SECS = 5.0
 STUCK_SECS = 10.0
 """The quoting loop stands still when its timer has not turned for this long beyond its interval."""
 TOKENS_PER_SOCKET = 100
@@ -163,13 +164,24 @@ class Daemon:
         feeds = [Feed(desk, self.connection.market_channel(shard), shard, quoting) for shard in shards]
         return {
             "orders": manager.run(),
-            "quoting": quoting.run(),
+            "quoting": quoting.run(self._ready(feeds)),
             "heartbeat": heartbeat.run(),
             "reconciler": reconciler.run(),
             "status": status.run(),
             "user_feed": user_feed.run(),
             **{f"feed_{number}": feed.run() for number, feed in enumerate(feeds)},
         }
+
+    async def _ready(self, feeds: list[Feed]) -> None:
+        """Wait until our orders were read and every book came once, for as long as a start may take."""
+        try:
+            async with asyncio.timeout(READY_SECS):
+                await self.manager.free.wait()
+                for feed in feeds:
+                    await feed.complete.wait()
+        except TimeoutError:
+            missing = [state.market.slug for state in self.desk.markets.values() if not state.book.is_known]
+            log.warning("started_without", holds=self.manager.holds, books_missing=missing)
 
     async def _guarded(self, name: str, work: Awaitable[None]) -> None:
         """Run one task; its failure is the daemon's, and begins the stop."""
@@ -221,7 +233,9 @@ def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connectio
         register_secret(venue.credentials.passphrase)
         return venue.user_channel(config.venue.user_ws_url)
 
-    return Connection(venue, venue.account, lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens), user_channel)
+    return Connection(
+        venue, venue.account, lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens), user_channel
+    )
 
 
 async def live(

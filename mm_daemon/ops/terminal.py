@@ -92,7 +92,17 @@ def screen(desk: Desk, secs: float, holds: Iterable[str], log_lines: Iterable[st
         _headline(desk, secs, list(holds)),
         ladders,
         _markets(desk, states),
-        Columns([_fills(desk), Panel(Text("\n".join(log_lines) or "quiet", no_wrap=True, overflow="ellipsis"), title="warnings", width=102)], padding=(0, 1)),
+        Columns(
+            [
+                _fills(desk),
+                Panel(
+                    Text("\n".join(log_lines) or "quiet", no_wrap=True, overflow="ellipsis"),
+                    title="warnings",
+                    width=102,
+                ),
+            ],
+            padding=(0, 1),
+        ),
     )
 
 

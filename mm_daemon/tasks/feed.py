@@ -6,6 +6,7 @@ stays without a book, or whose touch contradicts its frames for a second, is sub
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -47,7 +48,13 @@ class BookListener(Protocol):
 
 
 class Feed:
-    """One market-data socket and the books it keeps."""
+    """One market-data socket and the books it keeps.
+
+    Attributes:
+        frames, connections: counts since the start.
+        complete: set when every book has come once.
+        on_tape: called with each trade of our markets.
+    """
 
     def __init__(self, desk: Desk, channel: MarketChannel, tokens: Iterable[TokenId], listener: BookListener) -> None:
         self._desk = desk
@@ -57,16 +64,12 @@ class Feed:
         self._asked_ns: dict[TokenId, int] = {}
         self.frames = 0
         self.connections = 0
+        self.complete = asyncio.Event()
         self.on_tape: Callable[[LastTrade], None] | None = None
 
     async def run(self) -> None:
         """Feed until cancelled."""
         await keep_connected("market", self._channel, self)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether every book of this socket is known."""
-        return all(state.book.is_known for state in self._states.values())
 
     def opened(self) -> None:
         """A new connection: every book is asked for, none is known."""
@@ -148,6 +151,8 @@ class Feed:
         if not state.book.receive_snapshot(snapshot, now_ns):
             return None
         self._asked_ns.pop(snapshot.token, None)
+        if not self.complete.is_set() and all(state.book.is_known for state in self._states.values()):
+            self.complete.set()
         return state
 
     def _change_tick(self, state: MarketState | None, tick: Price) -> None:

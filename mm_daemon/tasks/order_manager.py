@@ -43,6 +43,8 @@ class OrderManager:
     Attributes:
         requote: called for a market whose wish is out of date because an order was refused or did not fit.
         on_refused: called with a market and the reason of a refusal that says our picture of the venue is wrong.
+        free: set while there is no hold.
+        is_stopping: nothing is placed any more; set once, by the stop.
         statistics: orders posted, refused, lost; cancels sent.
     """
 
@@ -59,6 +61,7 @@ class OrderManager:
         self._posts_resume_at = 0.0
         self._cancels_resume_at = 0.0
         self._failure: BaseException | None = None
+        self.free = asyncio.Event()
         self.is_stopping = False
         self.requote: Callable[[ConditionId], None] = lambda market: None
         self.on_refused: Callable[[ConditionId, RejectReason], None] = lambda market, reason: None
@@ -80,6 +83,7 @@ class OrderManager:
         """Pull all quotes and place nothing until `release` is called with the same reason."""
         if reason not in self._holds and not self.is_stopping:
             self._holds[reason] = None
+            self.free.clear()
             log.warning("quoting_held", why=reason)
             self.wake_all()
 
@@ -87,6 +91,8 @@ class OrderManager:
         """Lift one hold; quoting resumes when none is left."""
         if reason in self._holds:
             del self._holds[reason]
+            if not self._holds:
+                self.free.set()
             log.info("quoting_released", why=reason, still_held_by=list(self._holds))
             for market in list(self._desk.markets):
                 self.requote(market)
@@ -127,8 +133,8 @@ class OrderManager:
         return list(self._desk.orders.working(state.market.condition_id))
 
     def _wish(self, state: MarketState) -> Desired | None:
-        """What should rest: nothing at all while there is a hold."""
-        if not self._holds:
+        """What should rest: nothing at all while there is a hold; None before the strategy has said anything."""
+        if not self._holds or state.desired is None:
             return state.desired
         why = next(iter(self._holds))
         state.why = why

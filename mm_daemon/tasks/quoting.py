@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -117,11 +117,18 @@ class Quoting:
         self._clock_ns = clock_ns
         self._view = DeskView(desk, clock_ns)
         self._replace_before: dict[tuple[ConditionId, Side], int] = {}
+        self._has_begun = False
         self.decided_ns = clock_ns()
         self.decisions = 0
 
-    async def run(self) -> None:
-        """Give every market its timer, spread evenly over the refresh interval, until cancelled."""
+    async def run(self, ready: Awaitable[object]) -> None:
+        """Give every market its timer, spread evenly over the refresh interval, until cancelled.
+
+        Args:
+            ready: waited for before the strategy sees anything, so that its first look is not at unknown books.
+        """
+        await ready
+        self._has_begun = True
         self._follow(self._strategy.initialize(self._view))
         turns = len(self._desk.markets)
         loop = asyncio.get_running_loop()
@@ -166,6 +173,8 @@ class Quoting:
                 self._desk.set_mid(state, touch.twice_mid)
 
     def _decide(self, event: Event) -> None:
+        if not self._has_begun:
+            return
         self.decisions += 1
         self._follow(self._strategy.on_event(event, self._view))
 

@@ -21,8 +21,10 @@ from mm_daemon.tasks.order_manager import CANCEL_CHUNK, OrderManager
 
 FIRST_PAUSE_SECS = 0.05
 LONGEST_PAUSE_SECS = 1.0
-READS_TO_BELIEVE_ABSENCE = 2
-"""An order whose POST was never answered is believed not to exist after this many complete reads without it."""
+ABSENCE_READS = 2
+ABSENCE_NS = 3_000_000_000
+"""An order whose POST was never answered is believed not to exist after this many complete reads without it, the last
+of them this long after it was made: its bytes may still be on their way."""
 
 log = structlog.get_logger()
 
@@ -98,9 +100,9 @@ async def _all_decided(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) ->
             case Complete(None):
                 order.lookups += 1
                 was_answered = order.state in (OrderState.LIVE, OrderState.CANCELLING)
-                if was_answered or order.lookups >= READS_TO_BELIEVE_ABSENCE:
-                    event = OrderEvent.REFUSED if order.state is OrderState.SENDING else OrderEvent.NOT_FOUND
-                    desk.apply(order.id, event, clock_ns())
+                is_old = order.lookups >= ABSENCE_READS and clock_ns() - order.created_ns > ABSENCE_NS
+                if was_answered or (is_old and order.state is not OrderState.SENDING):
+                    desk.apply(order.id, OrderEvent.NOT_FOUND, clock_ns())
             case Complete(report) if report is not None:
                 desk.receive_report(report, clock_ns())
             case Unavailable(reason):

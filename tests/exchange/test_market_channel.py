@@ -228,8 +228,8 @@ def test_control_texts_stand_outside_json() -> None:
     assert reader.statistics().samples == {"text": "INVALID OPERATION"}
 
 
-def test_ping_every_ten_seconds_and_dead_after_thirty() -> None:
-    """PING is due each 10 s; 30 s without PONG is dead; data alone does not count; a new socket starts afresh."""
+def test_ping_every_ten_seconds_and_dead_when_nothing_answers_it() -> None:
+    """PING is due each 10 s; 5 s without any frame after it is dead; any frame is life; a new socket starts afresh."""
     reader = channel()
     assert reader.tick(5 * SECOND) == []
     assert not reader.is_dead(10**15)
@@ -237,14 +237,16 @@ def test_ping_every_ten_seconds_and_dead_after_thirty() -> None:
     assert reader.tick(9 * SECOND) == []
     assert reader.tick(10 * SECOND) == ["PING"]
     assert reader.tick(11 * SECOND) == []
+    assert not reader.is_dead(15 * SECOND)
+    assert reader.is_dead(15 * SECOND + 1)
+    reader.receive("PONG", 16 * SECOND)
+    assert not reader.is_dead(19 * SECOND)
     assert reader.tick(20 * SECOND) == ["PING"]
-    reader.receive(json.dumps(price_change(change(YES))), 29 * SECOND)
-    assert not reader.is_dead(30 * SECOND)
-    assert reader.is_dead(30 * SECOND + 1)
-    reader.receive("PONG", 31 * SECOND)
-    assert not reader.is_dead(61 * SECOND)
-    reader.connected(100 * SECOND)
-    assert not reader.is_dead(130 * SECOND)
+    reader.receive(json.dumps(price_change(change(YES))), 21 * SECOND)
+    assert not reader.is_dead(26 * SECOND)
+    assert reader.tick(30 * SECOND) == ["PING"]
+    reader.connected(31 * SECOND)
+    assert not reader.is_dead(40 * SECOND)
 
 
 def test_subscription_frames() -> None:

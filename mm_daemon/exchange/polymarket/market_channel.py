@@ -108,7 +108,7 @@ class PolymarketMarketChannel:
         return self._keep_alive.texts_due(now_ns)
 
     def is_dead(self, now_ns: int) -> bool:
-        """Whether no PONG came for 30 s."""
+        """Whether nothing came for 5 s after a PING."""
         return self._keep_alive.is_dead(now_ns)
 
     def resubscribe(self, tokens: Sequence[TokenId]) -> list[str]:
@@ -124,19 +124,20 @@ class PolymarketMarketChannel:
     def receive(self, text: str | bytes, now_ns: int) -> list[MarketEvent]:
         """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
         self._statistics.frames += 1
+        self._keep_alive.heard()
         try:
             frame = _FRAME.decode(text)
         except UNREADABLE:
-            return self._receive_by_element(text, now_ns)
+            return self._receive_by_element(text)
         events: list[MarketEvent] = []
         for element in frame if isinstance(frame, list) else (frame,):
             self._add_event(events, element, text)
         self._statistics.events += len(events)
         return events
 
-    def _receive_by_element(self, text: str | bytes, now_ns: int) -> list[MarketEvent]:
+    def _receive_by_element(self, text: str | bytes) -> list[MarketEvent]:
         if is_control(text):
-            self._receive_control(text, now_ns)
+            self._receive_control(text)
             return []
         try:
             elements = _ELEMENTS.decode(text) if text.lstrip()[:1] in ("[", b"[") else [msgspec.Raw(_bytes(text))]
@@ -159,11 +160,10 @@ class PolymarketMarketChannel:
         self._statistics.events += len(events)
         return events
 
-    def _receive_control(self, text: str | bytes, now_ns: int) -> None:
+    def _receive_control(self, text: str | bytes) -> None:
         word = text.strip()
         if word in ("PONG", b"PONG"):
             self._statistics.pongs += 1
-            self._keep_alive.pong_received(now_ns)
         elif word:
             count_malformed(self._statistics, "text", text)
 

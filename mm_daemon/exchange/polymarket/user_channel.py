@@ -102,14 +102,15 @@ class PolymarketUserChannel:
         return self._keep_alive.texts_due(now_ns)
 
     def is_dead(self, now_ns: int) -> bool:
-        """Whether no PONG came for 30 s."""
+        """Whether nothing came for 5 s after a PING."""
         return self._keep_alive.is_dead(now_ns)
 
     def receive(self, text: str | bytes, now_ns: int) -> list[UserEvent]:
         """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
         self._statistics.frames += 1
+        self._keep_alive.heard()
         if is_control(text):
-            self._receive_control(text, now_ns)
+            self._receive_control(text)
             return []
         try:
             encoded = text if isinstance(text, bytes) else text.encode()
@@ -123,11 +124,10 @@ class PolymarketUserChannel:
         self._statistics.events += len(events)
         return events
 
-    def _receive_control(self, text: str | bytes, now_ns: int) -> None:
+    def _receive_control(self, text: str | bytes) -> None:
         word = text.strip()
         if word in ("PONG", b"PONG"):
             self._statistics.pongs += 1
-            self._keep_alive.pong_received(now_ns)
         elif word:
             self._count_malformed("text", text)
 
