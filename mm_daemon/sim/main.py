@@ -80,14 +80,17 @@ def make_venue(options: ExchangeOptions, clock: Callable[[], int] = wall_clock_m
 
 
 @asynccontextmanager
-async def running_exchange(options: ExchangeOptions) -> AsyncIterator[Exchange]:
+async def running_exchange(
+    options: ExchangeOptions, clock: Callable[[], int] = wall_clock_ms
+) -> AsyncIterator[Exchange]:
     """Run an exchange while the block lasts.
 
     Raises:
+        ConservationError: money was made or lost: a bug of the exchange.
         ValueError: the recording cannot be used.
         OSError: the port is taken, or the recording cannot be read.
     """
-    venue = make_venue(options)
+    venue = make_venue(options, clock)
     books: Books = VenueBooks(venue)
     recording = None
     if options.recording is not None:

@@ -151,7 +151,6 @@ def gamma_market(state: MarketState) -> dict[str, Any]:
         "takerBaseFee": 1000,
         "umaResolutionStatuses": "[]",
         "clearBookOnStart": False,
-        "secondsDelay": 0,
         "events": _event(market),
     }
 

@@ -42,6 +42,7 @@ class PublicApi:
             get("/spread", self.spread),
             post("/spreads", self.spreads),
             get("/last-trade-price", self.last_trade_price),
+            post("/last-trades-prices", self.last_trade_prices),
             get("/tick-size", self.tick_size),
             get("/neg-risk", self.neg_risk),
             get("/fee-rate", self.fee_rate),
@@ -111,10 +112,12 @@ class PublicApi:
 
     async def last_trade_price(self, request: web.Request) -> web.Response:
         """GET /last-trade-price."""
-        token = require_query(request, "token_id")
-        feed = self._venue.by_token(token).feed
-        price = format_price(feed.last_trade) if feed.last_trade is not None else "0.5"
-        return answer({"price": price, "side": feed.last_side})
+        return answer(self._last_trade(require_query(request, "token_id")))
+
+    async def last_trade_prices(self, request: web.Request) -> web.Response:
+        """POST /last-trades-prices."""
+        rows = await _token_list(request)
+        return answer([{"token_id": row["token_id"], **self._last_trade(row["token_id"])} for row in rows])
 
     async def tick_size(self, request: web.Request) -> web.Response:
         """GET /tick-size."""
@@ -178,6 +181,11 @@ class PublicApi:
         if bid is None or ask is None:
             raise Refusal("No orderbook exists for the requested token id", 404)
         return bid, ask
+
+    def _last_trade(self, token: str) -> dict[str, str]:
+        feed = self._venue.by_token(token).feed
+        price = format_price(feed.last_trade) if feed.last_trade is not None else "0.5"
+        return {"price": price, "side": feed.last_side}
 
     def _midpoint(self, token: str) -> str:
         bid, ask = self._touch(token)

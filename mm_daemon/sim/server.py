@@ -43,21 +43,48 @@ class ExchangeServer:
 
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[str]:
-        """Serve until the block ends; yields the base URL, whose port is a free one if `port` is 0."""
+        """Serve until the block ends; yields the base URL, whose port is a free one if `port` is 0.
+
+        Raises:
+            OSError: the port is taken.
+            ConservationError: money was made or lost; the block is cancelled at once.
+        """
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        clockwork = asyncio.create_task(run_timers(self.venue))
         try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            bound_host, bound_port = runner.addresses[0][:2]
-            yield f"http://{bound_host}:{bound_port}"
+            async with _clockwork(self.venue):
+                site = web.TCPSite(runner, host, port)
+                await site.start()
+                bound_host, bound_port = runner.addresses[0][:2]
+                yield f"http://{bound_host}:{bound_port}"
         finally:
-            clockwork.cancel()
-            await asyncio.gather(clockwork, return_exceptions=True)
             await self.market_hub.close()
             await self.user_hub.close()
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def _clockwork(venue: Venue) -> AsyncIterator[None]:
+    """Run the venue's timers beside the block. If they break, the block is cancelled and their error raised instead."""
+    block = asyncio.current_task()
+    timers = asyncio.create_task(run_timers(venue))
+
+    def stop_block(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and block is not None:
+            block.cancel()
+
+    timers.add_done_callback(stop_block)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not timers.done() or timers.cancelled() or block is None:
+            raise
+        block.uncancel()
+    finally:
+        timers.cancel()
+        [ending] = await asyncio.gather(timers, return_exceptions=True)
+        if isinstance(ending, Exception):
+            raise ending
 
 
 async def run_timers(venue: Venue) -> None:

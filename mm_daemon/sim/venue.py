@@ -26,7 +26,7 @@ from mm_daemon.sim.model import DUST, Refusal, SimOrder, Tif, Trade
 from mm_daemon.sim.settlement import Settlement, make_trades, taker_fee, transaction_of
 from mm_daemon.sim.timers import Timers
 from mm_daemon.sim.verify import exchange_contracts
-from mm_daemon.sim.wire import order_event, trade_event
+from mm_daemon.sim.wire import new_market_frame, order_event, trade_event
 
 GTD_MARGIN_SECS = 60
 """An order dies this long before the expiration it states."""
@@ -65,6 +65,7 @@ class Venue:
         self.markets[listing.market.condition_id] = state
         for token in listing.market.tokens:
             self._by_token[token] = state
+        self._publish(MarketFrame((), new_market_frame(listing.market, self.clock()), custom_only=True))
         return state
 
     def find(self, ref: str) -> MarketState:
@@ -166,7 +167,7 @@ class Venue:
         """
         state = self.by_token(order.token)
         crosses = state.book.crosses(order)
-        fee = self._check(state, order, crosses)
+        self._check(state, order, crosses)
         order.created_ms = self.clock()
         self.orders[order.id] = order
         matches = state.book.match(order) if crosses else []
@@ -176,7 +177,7 @@ class Venue:
             touched[order.direction, order.yes_price] = None
         else:
             order.status = "MATCHED" if order.matched else "CANCELED"
-        trades = make_trades(order, matches, state.fee_rate if fee is not None else 0, order.created_ms)
+        trades = make_trades(order, matches, state.fee_rate, order.created_ms)
         self._book(state, order, trades)
         traded = trades[-1].price if trades else None
         state.feed.last_side = order.side.name if trades else state.feed.last_side
@@ -240,15 +241,15 @@ class Venue:
 
     # inside
 
-    def _check(self, state: MarketState, order: SimOrder, crosses: bool) -> int | None:
-        """The rules that depend on the book and the balance; returns the most fee it may cost, None if it cannot."""
+    def _check(self, state: MarketState, order: SimOrder, crosses: bool) -> None:
+        """The rules that depend on the book and the balance."""
         if state.market.status is not MarketStatus.OPEN:
             raise Refusal("the market is not yet ready to process new orders")
         if order.id in self.orders:
             raise Refusal(f"order {order.id} is invalid. Duplicated.")
         self.fund_new(order.maker)
-        fee = taker_fee(order.price, order.size, state.fee_rate) if crosses and not order.post_only else None
-        self.ledger.require(order, fee if fee and order.side is Side.BUY else 0)
+        pays_fee = crosses and not order.post_only and order.side is Side.BUY
+        self.ledger.require(order, taker_fee(order.price, order.size, state.fee_rate) if pays_fee else 0)
         if crosses and order.post_only:
             raise Refusal("invalid post-only order: order crosses book")
         value = order.budget or order.price * order.size // 10_000
@@ -262,7 +263,6 @@ class Venue:
                 "no orders found to match with FAK order. "
                 "FAK orders are partially filled or killed if no match is found."
             )
-        return fee
 
     def _book(self, state: MarketState, order: SimOrder, trades: list[Trade]) -> None:
         """Move money for an order's trades, and check that none was made or lost."""
@@ -287,6 +287,7 @@ class Venue:
         for party in touched.values():
             self._send_order(party, "UPDATE")
             self._forget_finished(party)
+        self._forget_finished(order)
         if order.is_live and order.tif is Tif.GTD:
             due = (order.expiration - GTD_MARGIN_SECS) * 1000
             self.call_at(due, partial(self._expire, order))

@@ -132,6 +132,31 @@ def refused_answer(text: str) -> Body:
     }
 
 
+def new_market_frame(market: Market, now_ms: int) -> Body:
+    """The event that tells everybody of a new market."""
+    tokens = list(market.tokens)
+    about = {"id": market.slug, "ticker": market.slug, "slug": market.slug, "title": market.question}
+    return {
+        "event_type": "new_market",
+        "id": market.slug,
+        "question": market.question,
+        "market": market.condition_id,
+        "condition_id": market.condition_id,
+        "slug": market.slug,
+        "description": market.question,
+        "assets_ids": tokens,
+        "clob_token_ids": tokens,
+        "outcomes": list(OUTCOMES),
+        "event_message": about,
+        "timestamp": str(now_ms),
+        "tags": [],
+        "active": True,
+        "game_start_time": "",
+        "order_price_min_tick_size": format_price(market.tick),
+        "group_item_title": "",
+    }
+
+
 def market_body(market: Market, fair: float, winner: Outcome | None) -> Body:
     """A market as GET /markets/{condition} shows it."""
     is_closed = market.status in (MarketStatus.CLOSED, MarketStatus.RESOLVED)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class Client:
         if self._request.transport is not None:
             self._request.transport.abort()
 
-    async def texts(self) -> Any:
+    async def texts(self) -> AsyncGenerator[str, None]:
         """Open the socket and yield what the client says, answering PING; ends when the socket closes."""
         await self.socket.prepare(self._request)
         writer = asyncio.create_task(self._write())
@@ -88,9 +89,10 @@ class MarketHub:
         client = _MarketClient(request)
         self._clients.add(client)
         try:
-            async for text in client.texts():
-                if not self._receive(client, _read_object(text)):
-                    client.send(INVALID)
+            async with aclosing(client.texts()) as texts:
+                async for text in texts:
+                    if not self._receive(client, _read_object(text)):
+                        client.send(INVALID)
         finally:
             self._clients.discard(client)
             self._unsubscribe(client, list(client.tokens))
@@ -157,9 +159,10 @@ class UserHub:
         client = _UserClient(request)
         self._clients.add(client)
         try:
-            async for text in client.texts():
-                if not self._receive(client, _read_object(text)):
-                    break
+            async with aclosing(client.texts()) as texts:
+                async for text in texts:
+                    if not self._receive(client, _read_object(text)):
+                        break
         finally:
             self._clients.discard(client)
             await client.socket.close()

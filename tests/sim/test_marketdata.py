@@ -22,9 +22,17 @@ BOOKS = sorted(path.name for path in (RECORDINGS / "books").glob("*.json")) or [
 
 def text_of(body: dict[str, Any]) -> BookText:
     """A REST body of a book as the text that is hashed."""
-    sides = ([(row["price"], row["size"]) for row in body[side]] for side in ("bids", "asks"))
-    names = ("min_order_size", "tick_size", "neg_risk", "last_trade_price")
-    return BookText(body["market"], body["asset_id"], body["timestamp"], *sides, *(body[name] for name in names))
+    return BookText(
+        market=body["market"],
+        token=body["asset_id"],
+        timestamp=body["timestamp"],
+        bids=[(row["price"], row["size"]) for row in body["bids"]],
+        asks=[(row["price"], row["size"]) for row in body["asks"]],
+        min_order_size=body["min_order_size"],
+        tick_size=body["tick_size"],
+        neg_risk=body["neg_risk"],
+        last_trade_price=body["last_trade_price"],
+    )
 
 
 @pytest.mark.parametrize("name", BOOKS)
