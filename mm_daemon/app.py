@@ -8,7 +8,6 @@ Every task runs under a guard: one that fails takes the daemon through the same 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -25,7 +24,7 @@ from mm_daemon.core.risk import Limits
 from mm_daemon.core.units import TokenId
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
-from mm_daemon.exchange.errors import AuthError, RejectReason
+from mm_daemon.exchange.errors import AuthError
 from mm_daemon.ops.logs import register_secret
 from mm_daemon.plugins import load_strategy_settings
 from mm_daemon.strategies.api import Strategy
@@ -41,7 +40,8 @@ from mm_daemon.tasks.user_feed import HOLD, UserFeed
 
 STOP_SECS = 8.0
 """The deadline over cancelling and verifying; with the rest of the stop it stays below ten seconds."""
-LEAVE_SECS = 1.0
+HEARTBEAT_ENDS_SECS = 15
+"""When our heartbeat ends, the venue cancels what still rests within this time."""
 READY_SECS = 5.0
 STUCK_SECS = 10.0
 """The quoting loop stands still when its timer has not turned for this long beyond its interval."""
@@ -100,17 +100,30 @@ class Daemon:
             self._stop.set()
 
     async def run(self) -> ExitCode:
-        """Live: start, trade until a stop is requested or a task fails, stop."""
+        """Live: start, trade until a stop is requested or a task fails, stop.
+
+        The last log line and the exit code say what was verified, not what was asked for.
+        """
+        code, verdict = ExitCode.UNVERIFIED, None
         try:
-            try:
-                if not await self._start():
-                    return await self._leave() if self.desk.markets else self._left_early()
-            except StartRefused as refusal:
-                log.error("start_refused", why=str(refusal), exit_code=refusal.exit_code)
-                return ExitCode(refusal.exit_code)
-            return await self._trade()
+            if await self._start():
+                verdict = await self._trade()
+            elif self.desk.markets:
+                verdict = await self._take_down()
+            code = self._exit_code(verdict)
+        except StartRefused as refusal:
+            code = ExitCode(refusal.exit_code)
+            log.error("start_refused", why=str(refusal))
         finally:
             await self.venue.close()
+            self._log_end(code, verdict)
+        return code
+
+    def _log_end(self, code: ExitCode, verdict: Verdict | None) -> None:
+        facts: dict[str, object] = {"exit_code": int(code), "meaning": code.name.lower()}
+        if verdict is not None and not verdict.is_verified:
+            facts |= {"orders_that_may_rest": verdict.may_rest, "venue_cancels_them_within_secs": HEARTBEAT_ENDS_SECS}
+        log.info("stopped", **facts)
 
     async def _start(self) -> bool:
         """Run the start-up checks; False if a stop was requested meanwhile."""
@@ -127,7 +140,7 @@ class Daemon:
         starting.result()
         return True
 
-    async def _trade(self) -> ExitCode:
+    async def _trade(self) -> Verdict:
         """Run every task until the stop, then take everything down while they still listen."""
         async with asyncio.TaskGroup() as group:
             workers = [
@@ -136,10 +149,10 @@ class Daemon:
             self.started.set()
             log.info("started", markets=[state.market.slug for state in self.desk.markets.values()])
             await self._stop.wait()
-            code = await self._leave()
+            verdict = await self._take_down()
             for worker in workers:
                 worker.cancel()
-        return code
+        return verdict
 
     def _workers(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Wire the tasks to each other."""
@@ -187,28 +200,20 @@ class Daemon:
         """Run one task; its failure is the daemon's, and begins the stop."""
         try:
             await work
+            raise RuntimeError("the task ended by itself")
         except Exception as error:
             self._failure = self._failure or error
             refused = isinstance(error, VenueRefused | AuthError)
             log.error("task_failed", task=name, why=f"{type(error).__name__}: {error}", exc_info=not refused)
             self.request_stop(f"{name} failed")
 
-    async def _leave(self) -> ExitCode:
-        """Take every order off the book, and say in the last line and the exit code what was verified."""
-        verdict = await stop_trading(self.desk, self.venue, self.manager, STOP_SECS, time.monotonic_ns)
-        code = self._exit_code(verdict)
-        log.info("stopped", exit_code=int(code), meaning=code.name.lower(), orders_that_may_rest=verdict.may_rest)
-        return code
+    async def _take_down(self) -> Verdict:
+        return await stop_trading(self.desk, self.venue, self.manager, STOP_SECS, time.monotonic_ns)
 
-    def _left_early(self) -> ExitCode:
-        """Stopped before the account could be read: nothing was placed, but nothing is known either."""
-        log.info("stopped", exit_code=int(ExitCode.UNVERIFIED), meaning="before the account was read")
-        return ExitCode.UNVERIFIED
-
-    def _exit_code(self, verdict: Verdict) -> ExitCode:
+    def _exit_code(self, verdict: Verdict | None) -> ExitCode:
         if isinstance(self._failure, VenueRefused | AuthError):
             return ExitCode.REFUSED
-        if not verdict.is_verified:
+        if verdict is None or not verdict.is_verified:
             return ExitCode.UNVERIFIED
         return ExitCode.FAILED if self._failure else ExitCode.STOPPED
 
@@ -265,39 +270,11 @@ async def live(
             await asyncio.wait({watching})
 
 
-def sim_config(config: Config, url: str) -> Config:
-    """The same settings with every address of the venue on the built-in exchange at `url`."""
-    socket_url = url.replace("http", "ws", 1)
-    return msgspec.structs.replace(
-        config,
-        venue=msgspec.structs.replace(
-            config.venue,
-            clob_url=url,
-            gamma_url=f"{url}/gamma",
-            data_url=f"{url}/data-api",
-            market_ws_url=f"{socket_url}/ws/market",
-            user_ws_url=f"{socket_url}/ws/user",
-        ),
-        wallet=msgspec.structs.replace(config.wallet, signature_type=0, funder=""),
-    )
-
-
-async def simulated(config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None) -> int:
-    """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
-    from mm_daemon.sim.child import exchange_beside
-
-    sim = config.sim
-    async with exchange_beside(
-        markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
-    ) as url:
-        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch)
-
-
 def run_daemon(config: Config, *, private_key: PrivateKey | None) -> int:
     """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
-    if private_key is None:
-        return uvloop.run(simulated(config))
-    return uvloop.run(live(config, private_key))
+    if private_key is not None:
+        return uvloop.run(live(config, private_key))
 
+    from mm_daemon.simulated import simulated
 
-__all__ = ["Daemon", "ExitCode", "RejectReason", "live", "run_daemon", "sim_config", "simulated"]
+    return uvloop.run(simulated(config))

@@ -62,6 +62,7 @@ class OrderManager:
         self._cancels_resume_at = 0.0
         self._failure: BaseException | None = None
         self.free = asyncio.Event()
+        self.free.set()
         self.is_stopping = False
         self.requote: Callable[[ConditionId], None] = lambda market: None
         self.on_refused: Callable[[ConditionId, RejectReason], None] = lambda market, reason: None

@@ -117,19 +117,25 @@ class Quoting:
         self._clock_ns = clock_ns
         self._view = DeskView(desk, clock_ns)
         self._replace_before: dict[tuple[ConditionId, Side], int] = {}
-        self._has_begun = False
+        self._is_deciding = False
         self.decided_ns = clock_ns()
         self.decisions = 0
 
     async def run(self, ready: Awaitable[object]) -> None:
-        """Give every market its timer, spread evenly over the refresh interval, until cancelled.
+        """Give every market its timer, spread evenly over the refresh interval, until cancelled; then decide no more.
 
         Args:
             ready: waited for before the strategy sees anything, so that its first look is not at unknown books.
         """
         await ready
-        self._has_begun = True
-        self._follow(self._strategy.initialize(self._view))
+        self._is_deciding = True
+        try:
+            self._follow(self._strategy.initialize(self._view))
+            await self._turn_timer()
+        finally:
+            self._is_deciding = False
+
+    async def _turn_timer(self) -> None:
         turns = len(self._desk.markets)
         loop = asyncio.get_running_loop()
         next_turn = loop.time()
@@ -173,7 +179,7 @@ class Quoting:
                 self._desk.set_mid(state, touch.twice_mid)
 
     def _decide(self, event: Event) -> None:
-        if not self._has_begun:
+        if not self._is_deciding:
             return
         self.decisions += 1
         self._follow(self._strategy.on_event(event, self._view))
