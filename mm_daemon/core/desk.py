@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mm_daemon.core.book import Book, Touch
 from mm_daemon.core.events import Fill, OrderReport, TradeReport
@@ -70,12 +70,25 @@ class FillEffect(NamedTuple):
     step: Step
 
 
+class Witness(Protocol):
+    """Who is told of every change of orders and fills, to keep an account of it. It must not change anything."""
+
+    def order_changed(self, order: Order) -> None:
+        """An order was registered, moved along its table, or was filled further."""
+        ...
+
+    def fill_changed(self, effect: FillEffect, state: MarketState) -> None:
+        """A fill was booked, settled or reversed; `state` shows the market after it."""
+        ...
+
+
 class Desk:
     """The state the tasks share.
 
     Attributes:
         cash: pUSD that can be spent, resting BUYs not deducted, in micro-dollars.
         recent: the last fills booked, settled or reversed, newest last.
+        witness: is told of every change of orders and fills.
         strangers: fills whose side could not be told because neither the trade nor an order of ours named it.
     """
 
@@ -87,6 +100,7 @@ class Desk:
         self.cash = Cash(0)
         self.strangers = 0
         self.recent: deque[FillEffect] = deque(maxlen=RECENT_FILLS)
+        self.witness: Witness | None = None
         self._by_token: dict[TokenId, MarketState] = {}
         self._exposure = 0
         self._reserved = 0
@@ -108,20 +122,25 @@ class Desk:
     def register(self, order: Order) -> None:
         """Count an order as exposure before it is sent."""
         self.orders.register(order)
-        self.refresh(order.market)
+        self._order_changed(order)
 
     def apply(self, id: OrderId, event: OrderEvent, now_ns: int) -> Order:
         """Move an order along its table; raises what `OrderTable.apply` raises."""
         order = self.orders.apply(id, event, now_ns)
-        self.refresh(order.market)
+        self._order_changed(order)
         return order
 
     def receive_report(self, report: OrderReport, now_ns: int) -> Order | None:
         """Take the venue's word on an order; None if it is not one of ours."""
         order = self.orders.receive_report(report, now_ns)
         if order is not None:
-            self.refresh(order.market)
+            self._order_changed(order)
         return order
+
+    def _order_changed(self, order: Order) -> None:
+        self.refresh(order.market)
+        if self.witness is not None:
+            self.witness.order_changed(order)
 
     def receive_trade(self, report: TradeReport, now_ns: int) -> list[FillEffect]:
         """Book, settle or reverse our fills in a trade; each does its work once however often it is told."""
@@ -138,10 +157,13 @@ class Desk:
                 continue
             outcome = state.market.outcome(fill.token)
             self._move_cash(side, step, state.position.receive_fill(outcome, side, fill.price, fill.size, step), fill)
-            if step in (Step.BOOK, Step.BOOK_SETTLED):
+            if step in (Step.BOOK, Step.BOOK_SETTLED) and order is not None:
                 self.orders.receive_fill(fill.order_id, fill.size, now_ns)
+                self._order_changed(order)
             self.refresh(state.market.condition_id)
             effects.append(FillEffect(fill, side, direction(outcome, side), step))
+            if self.witness is not None:
+                self.witness.fill_changed(effects[-1], state)
         self.recent.extend(effects)
         return effects
 
