@@ -121,7 +121,7 @@ class MarketFlow:
         """Make the depth what it should be: cancel what is out of place, then add what is missing."""
         wanted = {Side.BUY: self._prices(Side.BUY), Side.SELL: self._prices(Side.SELL)}
         for maker in self._makers:
-            resting = self._venue.orders_of(maker.address)
+            resting = self._venue.live_orders(maker.owner)
             stale = [order.id for order in resting if self._is_stale(order, wanted[order.direction])]
             maker.cancel(*stale)
             self._add_missing(maker, wanted, {order.id for order in resting} - set(stale))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from mm_daemon.core.units import DOLLAR, Price, format_fixed, format_price
+from mm_daemon.core.units import DOLLAR, Price, format_price
 
 TextLevel = tuple[str, str]
 """Price and size as they stand on the wire."""
@@ -47,11 +47,6 @@ class BookText:
 def last_trade_text(price: Price | None) -> str:
     """A last trade price as the venue writes it, "0.620"; empty if nothing traded."""
     return "" if price is None else f"{price / DOLLAR:.3f}"
-
-
-def cents_text(hundredths: int) -> str:
-    """A size in hundredths of a share as text."""
-    return format_fixed(hundredths, 2)
 
 
 def _levels(levels: Sequence[TextLevel]) -> str:

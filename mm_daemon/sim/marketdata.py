@@ -21,14 +21,18 @@ from mm_daemon.core.units import (
     Side,
     Size,
     TokenId,
+    format_fixed,
     format_price,
     format_size,
     mirror,
 )
-from mm_daemon.sim.hashing import BookText, cents_text, last_trade_text, price_text
+from mm_daemon.sim.hashing import BookText, last_trade_text, price_text
 from mm_daemon.sim.model import Trade
 
 Frame = dict[str, Any]
+
+NO_SIZE = "0"
+"""A level that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class MarketFeed:
         self.time_ms = now_ms
         self.last_trade = last_trade
         self.last_side = ""
-        self._sizes: dict[Side, dict[Price, int]] = {Side.BUY: {}, Side.SELL: {}}
+        self._sizes: dict[Side, dict[Price, str]] = {Side.BUY: {}, Side.SELL: {}}
         self._prices: dict[Side, list[Price]] = {Side.BUY: [], Side.SELL: []}
 
     def best(self, outcome: Outcome) -> tuple[Price, Price]:
@@ -66,10 +70,6 @@ class MarketFeed:
         bid = bids[-1] if bids else Price(0)
         ask = asks[0] if asks else DOLLAR
         return (bid, ask) if outcome is Outcome.YES else (mirror(ask), mirror(bid))
-
-    def shown_size(self, side: Side, price: Price) -> int:
-        """What a level of the YES axis shows, in hundredths of a share."""
-        return self._sizes[side].get(price, 0)
 
     def book(self, outcome: Outcome) -> BookText:
         """A token's book as it stands."""
@@ -182,16 +182,16 @@ class MarketFeed:
         prices = self._prices[side] if side is Side.BUY else self._prices[side][::-1]
         sizes = self._sizes[side]
         if outcome is Outcome.YES:
-            return [(price_text(price), cents_text(sizes[price])) for price in prices]
-        return [(price_text(mirror(price)), cents_text(sizes[price])) for price in prices]
+            return [(price_text(price), sizes[price]) for price in prices]
+        return [(price_text(mirror(price)), sizes[price]) for price in prices]
 
     def _is_news(self, change: LevelChange) -> bool:
-        return _shown(change.size) != self.shown_size(change.side, change.price)
+        return _shown(change.size) != self._sizes[change.side].get(change.price, NO_SIZE)
 
     def _apply(self, change: LevelChange) -> Frame:
         """Set one level and describe it for both tokens, with the touch as it is right after."""
         sizes, prices, shown = self._sizes[change.side], self._prices[change.side], _shown(change.size)
-        if not shown:
+        if shown == NO_SIZE:
             del sizes[change.price]
             del prices[bisect_left(prices, change.price)]
         else:
@@ -208,12 +208,12 @@ class MarketFeed:
             "event_type": "price_change",
         }
 
-    def _entry(self, outcome: Outcome, price: Price, shown: int, side: Side) -> Frame:
+    def _entry(self, outcome: Outcome, price: Price, shown: str, side: Side) -> Frame:
         bid, ask = self.best(outcome)
         return {
             "asset_id": self.market.token(outcome),
             "price": price_text(price),
-            "size": cents_text(shown),
+            "size": shown,
             "side": side.name,
             "hash": "",
             "best_bid": price_text(bid),
@@ -235,9 +235,9 @@ class MarketFeed:
         return MarketFrame((token,), payload, custom_only=True)
 
 
-def _shown(size: Size) -> int:
-    """A level's size as shown, in hundredths of a share; what rests is never shown as nothing."""
-    return max(1, (size + SIZE_STEP // 2) // SIZE_STEP) if size else 0
+def _shown(size: Size) -> str:
+    """A level's size as shown, in two decimals; what rests is never shown as nothing."""
+    return format_fixed(max(1, (size + SIZE_STEP // 2) // SIZE_STEP), 2) if size else NO_SIZE
 
 
 def _book_frame(book: BookText, digest: str) -> Frame:

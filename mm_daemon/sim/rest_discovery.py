@@ -42,12 +42,10 @@ class DiscoveryApi:
     async def keyset(self, request: web.Request) -> web.Response:
         """GET /gamma/markets/keyset."""
         chosen = self._chosen(request)
-        limit = min(int(request.query.get("limit", MOST_MARKETS)), MOST_MARKETS)
-        start = int(request.query.get("after_cursor") or 0)
-        body: dict[str, Any] = {"markets": [gamma_market(state) for state in chosen[start : start + limit]]}
-        if start + limit < len(chosen):
-            body["next_cursor"] = str(start + limit)
-        return answer(body)
+        limit, start = request.query.get("limit") or str(MOST_MARKETS), request.query.get("after_cursor") or "0"
+        if not (limit.isdecimal() and start.isdecimal()):
+            raise Refusal("invalid limit or after_cursor", 422)
+        return answer(_page(chosen, int(start), min(int(limit), MOST_MARKETS)))
 
     async def by_slug(self, request: web.Request) -> web.Response:
         """GET /gamma/markets/slug/{slug}."""
@@ -153,6 +151,13 @@ def gamma_market(state: MarketState) -> dict[str, Any]:
         "clearBookOnStart": False,
         "events": _event(market),
     }
+
+
+def _page(chosen: list[MarketState], start: int, limit: int) -> dict[str, Any]:
+    body: dict[str, Any] = {"markets": [gamma_market(state) for state in chosen[start : start + limit]]}
+    if start + limit < len(chosen):
+        body["next_cursor"] = str(start + limit)
+    return body
 
 
 def _event(market: Market) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from mm_daemon.core.market import MarketStatus
-from mm_daemon.core.units import USD, Cash, ConditionId, OrderId, Outcome, Price, Side, Size, TokenId
+from mm_daemon.core.units import USD, Cash, ConditionId, OrderId, Outcome, Price, Side, Size
 from mm_daemon.sim.accounts import Ledger
 from mm_daemon.sim.keys import HEARTBEAT_MS, Heartbeat, Heartbeats, KeyRing
 from mm_daemon.sim.listing import MarketState, UserFrame, VenueRules
@@ -51,7 +51,8 @@ class Venue:
         self.user_listeners: list[Callable[[UserFrame], None]] = []
         self.wake: Callable[[], None] = lambda: None
         self.markets: dict[ConditionId, MarketState] = {}
-        self._by_token: dict[TokenId, MarketState] = {}
+        self._by_ref: dict[str, MarketState] = {}
+        self._live: dict[str, dict[OrderId, SimOrder]] = {}
         self._internal_orders = 0
         for listing in listings:
             self.list_market(listing)
@@ -63,8 +64,8 @@ class Venue:
         feed = MarketFeed(listing.market, self.clock(), listing.fair)
         state = MarketState(listing.market, listing.fee_rate, OrderBook(), feed)
         self.markets[listing.market.condition_id] = state
-        for token in listing.market.tokens:
-            self._by_token[token] = state
+        market = listing.market
+        self._by_ref.update(dict.fromkeys((market.condition_id, market.slug, *market.tokens), state))
         self._publish(MarketFrame((), new_market_frame(listing.market, self.clock()), custom_only=True))
         return state
 
@@ -74,10 +75,7 @@ class Venue:
         Raises:
             KeyError: there is none.
         """
-        for key, state in self.markets.items():
-            if ref in (key, state.market.slug, *state.market.tokens):
-                return state
-        raise KeyError(ref)
+        return self._by_ref[ref]
 
     def by_token(self, token: str) -> MarketState:
         """The market of a token.
@@ -85,8 +83,8 @@ class Venue:
         Raises:
             Refusal: 404, no book for this token.
         """
-        state = self._by_token.get(TokenId(token))
-        if state is None or state.market.status is MarketStatus.RESOLVED:
+        state = self._by_ref.get(token)
+        if state is None or token not in state.market.tokens or state.market.status is MarketStatus.RESOLVED:
             raise Refusal("No orderbook exists for the requested token id", 404)
         return state
 
@@ -202,13 +200,12 @@ class Venue:
 
     def live_orders(self, owner: str) -> list[SimOrder]:
         """Every resting order of an API key, oldest first."""
-        return [order for state in self.markets.values() for order in state.book.orders() if order.owner == owner]
+        return list(self._live.get(owner, {}).values())
 
     def orders_of(self, address: str) -> list[SimOrder]:
         """Every resting order of a wallet."""
-        return [
-            order for state in self.markets.values() for order in state.book.orders() if order.maker == address.lower()
-        ]
+        wallet = address.lower()
+        return [order for orders in self._live.values() for order in orders.values() if order.maker == wallet]
 
     # time
 
@@ -266,16 +263,24 @@ class Venue:
 
     def _book(self, state: MarketState, order: SimOrder, trades: list[Trade]) -> None:
         """Move money for an order's trades, and check that none was made or lost."""
-        self.ledger.reserve(order)
+        self._note(order)
         for trade in trades:
             for party in trade.orders:
                 party.trades.append(trade.id)
-                self.ledger.reserve(party)
+                self._note(party)
             self.settlement.open(trade)
             self._after(self.settlement.mined_after_ms, partial(self._mine, trade))
         if trades:
             self.ledger.check(state.market)
             self.ledger.check_solvent(party for trade in trades for party in trade.orders)
+
+    def _note(self, order: SimOrder) -> None:
+        """Make the reservation and the list of live orders what the order's state asks for."""
+        self.ledger.reserve(order)
+        if order.is_live:
+            self._live.setdefault(order.owner, {})[order.id] = order
+        else:
+            self._live.get(order.owner, {}).pop(order.id, None)
 
     def _announce(self, order: SimOrder, trades: list[Trade]) -> None:
         """Tell the owners: the placement, then each trade, then how the orders stand."""
@@ -302,7 +307,7 @@ class Venue:
         for order in orders:
             self.markets[order.market].book.cancel(order.id)
             order.status = status
-            self.ledger.reserve(order)
+            self._note(order)
             touched.setdefault(order.market, {})[order.direction, order.yes_price] = None
         for condition, levels in touched.items():
             self._emit_levels(self.markets[condition], levels, None)

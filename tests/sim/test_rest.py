@@ -79,6 +79,59 @@ async def test_gamma_markets_are_like_recorded_ones(exchange: Exchange) -> None:
     assert await get(exchange, "/gamma/markets", slug="nothing") == []
 
 
+async def test_gamma_comes_in_pages(exchange: Exchange) -> None:
+    """after_cursor goes on where next_cursor pointed; the last page has none; nonsense is refused."""
+    first = await get(exchange, "/gamma/markets/keyset", limit="3")
+    second = await get(exchange, "/gamma/markets/keyset", limit="3", after_cursor=first["next_cursor"])
+    slugs = [market["slug"] for page in (first, second) for market in page["markets"]]
+    assert slugs == ["demo-1", "demo-2", "demo-3", "demo-4"]
+    assert "next_cursor" not in second
+    assert "error" in await get(exchange, "/gamma/markets/keyset", limit="many")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "text"),
+    [
+        ("POST", "/order", "nonsense"),
+        ("POST", "/order", "[1]"),
+        ("POST", "/orders", "{}"),
+        ("POST", "/orders", "[]"),
+        ("DELETE", "/order", "[]"),
+        ("DELETE", "/orders", "[1]"),
+        ("DELETE", "/cancel-market-orders", "1"),
+        ("POST", "/v1/heartbeats", "{}"),
+        ("POST", "/orders-scoring", "{}"),
+    ],
+)
+async def test_malformed_bodies_are_refused(
+    exchange: Exchange, wallet: Wallet, method: str, path: str, text: str
+) -> None:
+    """What is not the expected JSON is a 400 with a reason, never a crash."""
+    headers = wallet.headers(method, path, text)
+    async with wallet.session.request(method, path, data=text, headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]
+
+
+async def test_many_books_and_prices(exchange: Exchange) -> None:
+    """The POST kinds answer for the tokens that have a book."""
+    fill(exchange)
+    market = exchange.venue.find("demo-1").market
+    rows = [{"token_id": market.yes, "side": "SELL"}, {"token_id": market.no, "side": "BUY"}]
+    answers = {}
+    async with aiohttp.ClientSession(exchange.url) as session:
+        for path in ("/books", "/midpoints", "/prices", "/spreads", "/last-trades-prices"):
+            async with session.post(path, json=rows) as response:
+                answers[path] = await response.json()
+        async with session.post("/books", json=[{"token_id": "demo-1"}]) as response:
+            assert await response.json() == []
+    assert [book["asset_id"] for book in answers["/books"]] == [market.yes, market.no]
+    assert answers["/midpoints"] == {market.yes: "0.5", market.no: "0.5"}
+    assert answers["/prices"] == {market.yes: {"SELL": "0.52"}, market.no: {"BUY": "0.48"}}
+    assert answers["/spreads"] == {market.yes: "0.04", market.no: "0.04"}
+    assert [row["price"] for row in answers["/last-trades-prices"]] == ["0.5", "0.5"]
+
+
 async def test_the_compact_market_has_the_protocols_keys(exchange: Exchange) -> None:
     """t, mos, mts, fd, nr and the others of /clob-markets."""
     market = exchange.venue.find("demo-3").market
@@ -306,3 +359,27 @@ async def test_the_state_for_checks_outside(exchange: Exchange, wallet: Wallet) 
     mine = body["wallets"][wallet.address.lower()]
     assert body["conserved"] is True
     assert (mine["cash"], len(mine["open_orders"])) == (10_000, 1)
+
+
+@pytest.mark.parametrize("signature_type", [1, 2])
+async def test_a_proxy_wallet_pays_for_its_eoa(exchange: Exchange, wallet: Wallet, signature_type: int) -> None:
+    """The first proxy an EOA signs for is tied to it: it holds the money, and no second one is taken."""
+    market = exchange.venue.find("demo-1").market
+    proxy, second = "0x75F00B003FBBBA193FABEB06284c3187a4C1232E", "0x6Cd089333445c89b55B7693c6009DCc229613738"
+    status, _ = await wallet.place(market, Side.BUY, 0.4, 20, maker=proxy, signature_type=signature_type)
+    assert status == 200
+    assert exchange.venue.ledger.balance(proxy.lower()).reserved == 8_000_000
+    assert len(exchange.venue.orders_of(proxy)) == 1
+    status, body = await wallet.place(market, Side.BUY, 0.4, 20, maker=second, signature_type=signature_type)
+    assert (status, body) == (400, {"error": "maker address not allowed, please use the deposit wallet flow"})
+
+
+async def test_a_wallet_has_one_eoa(exchange: Exchange, wallet: Wallet) -> None:
+    """Somebody else cannot trade from a proxy that an EOA already signs for."""
+    market = exchange.venue.find("demo-1").market
+    proxy = "0x75F00B003FBBBA193FABEB06284c3187a4C1232E"
+    await wallet.place(market, Side.BUY, 0.4, 20, maker=proxy, signature_type=2)
+    thief = Wallet(wallet.session, "0x" + "22" * 32)
+    await thief.log_in()
+    status, body = await thief.place(market, Side.BUY, 0.4, 20, maker=proxy, signature_type=2)
+    assert (status, body) == (400, {"error": "the order signer address has to be the address of the API KEY"})
