@@ -107,7 +107,6 @@ def gamma_market(state: MarketState) -> dict[str, Any]:
     """A market as Gamma lists it: lists are JSON text inside a string, numbers come in two kinds."""
     market = state.market
     is_closed = market.status in (MarketStatus.CLOSED, MarketStatus.RESOLVED)
-    bid, ask = state.feed.best(Outcome.YES)
     prices = [f"{state.fair:.4f}", f"{1 - state.fair:.4f}"]
     return {
         "id": str(int(market.condition_id[2:10], 16)),
@@ -128,6 +127,18 @@ def gamma_market(state: MarketState) -> dict[str, Any]:
         "enableOrderBook": not is_closed,
         "negRisk": market.neg_risk,
         "negRiskMarketID": market.event_id,
+        **_gamma_numbers(state),
+        "umaResolutionStatuses": "[]",
+        "clearBookOnStart": False,
+        "events": _event(market),
+    }
+
+
+def _gamma_numbers(state: MarketState) -> dict[str, Any]:
+    """Sizes, prices, rewards and fees of a market."""
+    market = state.market
+    bid, ask = state.feed.best(Outcome.YES)
+    return {
         "orderPriceMinTickSize": market.tick / DOLLAR,
         "orderMinSize": market.min_size // SHARE,
         "rewardsMinSize": 0,
@@ -147,9 +158,6 @@ def gamma_market(state: MarketState) -> dict[str, Any]:
         "feeSchedule": {"exponent": 1, "rate": state.fee_rate / DOLLAR, "takerOnly": True, "rebateRate": 0.25},
         "makerBaseFee": 1000,
         "takerBaseFee": 1000,
-        "umaResolutionStatuses": "[]",
-        "clearBookOnStart": False,
-        "events": _event(market),
     }
 
 
