@@ -20,7 +20,6 @@ import uvloop
 
 from mm_daemon.config import Config
 from mm_daemon.core.desk import Desk
-from mm_daemon.core.risk import Limits
 from mm_daemon.core.units import TokenId
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
@@ -46,6 +45,7 @@ READY_SECS = 5.0
 STUCK_SECS = 10.0
 """The quoting loop stands still when its timer has not turned for this long beyond its interval."""
 TOKENS_PER_SOCKET = 100
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
 
@@ -79,13 +79,7 @@ class Daemon:
     def __init__(self, config: Config, strategy: Strategy, connect: Callable[[Desk], Connection]) -> None:
         self.config = config
         self.strategy = strategy
-        self.desk = Desk(
-            Limits(
-                max_position=min(config.risk.max_position, strategy.max_position),
-                max_total_position=min(config.risk.max_total_position, strategy.max_total_position),
-                max_open_orders=config.risk.max_open_orders,
-            )
-        )
+        self.desk = Desk(config.risk.limits(strategy.max_position, strategy.max_total_position))
         self.connection = connect(self.desk)
         self.venue = self.connection.venue
         self.manager = OrderManager(self.desk, self.venue, time.monotonic_ns)
@@ -259,7 +253,7 @@ async def live(
     plugin, settings = load_strategy_settings(config)
     daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, daemon.request_stop, number.name)
     watching = asyncio.ensure_future(watch(daemon)) if watch else None
     try:
@@ -270,11 +264,28 @@ async def live(
             await asyncio.wait({watching})
 
 
+async def _to_the_end(life: Coroutine[Any, Any, int]) -> int:
+    """Await a daemon's life. Signals before it takes them over end it at once, for nothing was sent; signals after its
+    last word change nothing any more, least of all the exit code."""
+    loop = asyncio.get_running_loop()
+    living = asyncio.ensure_future(life)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, living.cancel)
+    try:
+        return await living
+    except asyncio.CancelledError:
+        return ExitCode.STOPPED
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
 def run_daemon(config: Config, *, private_key: PrivateKey | None) -> int:
     """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
     if private_key is not None:
-        return uvloop.run(live(config, private_key))
+        return uvloop.run(_to_the_end(live(config, private_key)))
 
     from mm_daemon.simulated import simulated
 
-    return uvloop.run(simulated(config))
+    return uvloop.run(_to_the_end(simulated(config)))

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mm_daemon.core.units import Cash
+from mm_daemon.core.risk import Limits
+from mm_daemon.core.units import DOLLAR, Cash, Price
 from mm_daemon.toml_tables import ConfigError, convert, read_toml, render, shown
 
 __all__ = [
@@ -91,11 +92,25 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_position_usd: Decimal = Decimal(250)
     max_total_position_usd: Decimal = Decimal(1000)
     max_open_orders: int = 100
+    max_event_position_usd: Decimal = Decimal(500)
+    max_order_usd: Decimal = Decimal(100)
+    price_collar_usd: Decimal = Decimal("0.10")
+    max_daily_loss_usd: Decimal = Decimal(100)
+    max_order_errors: int = 20
+    order_error_window_secs: int = 60
+    stop_before_end_secs: int = 300
     orders_at_start: Literal["cancel", "adopt"] = "cancel"
+    foreign_orders: Literal["ignore", "report", "count", "cancel"] = "report"
 
     def __post_init__(self) -> None:
-        for key in ("max_position_usd", "max_total_position_usd"):
-            _check_usd(key, getattr(self, key))
+        for key in self.__struct_fields__:
+            if key.endswith("_usd"):
+                _check_usd(key, getattr(self, key))
+        if self.price_collar_usd > 1:
+            raise ValueError(f"price_collar_usd: must be at most one dollar, not {self.price_collar_usd}")
+        _check_range("max_order_errors", self.max_order_errors, 1, 10_000)
+        _check_range("order_error_window_secs", self.order_error_window_secs, 1, 86_400)
+        _check_range("stop_before_end_secs", self.stop_before_end_secs, 0, 31_536_000)
         if self.max_position_usd > self.max_total_position_usd:
             raise ValueError(
                 f"max_position_usd: {self.max_position_usd} for one market is more than "
@@ -104,14 +119,20 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
         _check_range("max_open_orders", self.max_open_orders, 1, 10_000)
 
     @property
-    def max_position(self) -> Cash:
-        """The limit for one market in micro-dollars."""
-        return _cash(self.max_position_usd)
+    def max_daily_loss(self) -> Cash:
+        """The most that may be lost in one UTC day, in micro-dollars."""
+        return _cash(self.max_daily_loss_usd)
 
-    @property
-    def max_total_position(self) -> Cash:
-        """The limit over all markets in micro-dollars."""
-        return _cash(self.max_total_position_usd)
+    def limits(self, max_position: Cash, max_total_position: Cash) -> Limits:
+        """These limits together with a strategy's own, in micro-dollars: the smaller of two holds."""
+        return Limits(
+            max_position=min(_cash(self.max_position_usd), max_position),
+            max_total_position=min(_cash(self.max_total_position_usd), max_total_position),
+            max_open_orders=self.max_open_orders,
+            max_event_position=_cash(self.max_event_position_usd),
+            max_order=_cash(self.max_order_usd),
+            collar=Price(int(self.price_collar_usd * DOLLAR)),
+        )
 
 
 class StateSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from mm_daemon.config import (
     load_strategy_table,
     render,
 )
+from mm_daemon.core.units import Cash
 from mm_daemon.plugins import load_strategy_settings
 
 SHIPPED = Path(__file__).parent.parent / "config"
@@ -109,7 +110,7 @@ def test_decimals_are_exact(write: Callable[[str | bytes], Path]) -> None:
     """0.1 in the file is a tenth and not the nearest float."""
     config = load_config(write(MINIMAL + "[risk]\nmax_position_usd = 0.1\n"), {})
     assert config.risk.max_position_usd == Decimal("0.1")
-    assert config.risk.max_position == 100_000
+    assert config.risk.limits(Cash(10**9), Cash(10**9)).max_position == 100_000
     assert config.risk.max_total_position == 1_000_000_000
 
 

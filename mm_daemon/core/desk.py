@@ -6,7 +6,7 @@ write reports and trades, the order manager writes what it sends. All are plain 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -103,6 +103,7 @@ class Desk:
         self.witness: Witness | None = None
         self._by_token: dict[TokenId, MarketState] = {}
         self._exposure = 0
+        self._event_exposure: defaultdict[str, int] = defaultdict(int)
         self._reserved = 0
         self._open_orders = 0
 
@@ -186,6 +187,7 @@ class Desk:
         reserved = sum(-(-o.price * o.exposure // DOLLAR) for o in orders if o.side is Side.BUY)
         open_orders = sum(1 for o in orders if o.may_rest)
         self._exposure += exposure - state.exposure
+        self._event_exposure[state.market.event_id] += exposure - state.exposure
         self._reserved += reserved - state.reserved
         self._open_orders += open_orders - state.open_orders
         state.exposure, state.reserved, state.open_orders = exposure, Cash(reserved), open_orders
@@ -208,9 +210,13 @@ class Desk:
             self.refresh(state.market.condition_id)
 
     def cap(self, state: MarketState) -> Cash:
-        """Dollars this market may have at risk: its own limit, and what the other markets leave of the total."""
-        others = self._exposure - state.exposure
-        return Cash(max(min(self.limits.max_position, self.limits.max_total_position - others), 0))
+        """Dollars this market may have at risk: its own limit, and what others leave of its event's and the total."""
+        limits = self.limits
+        room = min(limits.max_position, limits.max_total_position - (self._exposure - state.exposure))
+        event = state.market.event_id
+        if event and limits.max_event_position is not None:
+            room = min(room, limits.max_event_position - (self._event_exposure[event] - state.exposure))
+        return Cash(max(room, 0))
 
     def touch(self, state: MarketState) -> Touch:
         """The best bid and ask of everybody else."""
@@ -247,7 +253,8 @@ class Desk:
             free_yes=_free(state, Outcome.YES, orders),
             free_no=_free(state, Outcome.NO, orders),
             open_orders=self._open_orders,
-            max_open_orders=self.limits.max_open_orders,
+            last_trade=state.book.last_trade,
+            limits=self.limits,
         )
 
 

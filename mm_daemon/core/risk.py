@@ -16,17 +16,23 @@ from mm_daemon.core.inventory import Position, at_risk
 from mm_daemon.core.market import Market
 from mm_daemon.core.orders import Order
 from mm_daemon.core.quotes import Quote
-from mm_daemon.core.units import DOLLAR, Cash, Side, Size, floor_size, mirror
+from mm_daemon.core.units import DOLLAR, Cash, Price, Side, Size, floor_size, mirror
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The operator's limits in micro-dollars, and the most orders that may rest."""
+    """The operator's limits in micro-dollars, and the most orders that may rest. None: no such limit."""
 
     max_position: Cash
     """For each market."""
     max_total_position: Cash
     """Over all markets."""
     max_open_orders: int
+    max_event_position: Cash | None = None
+    """Over the markets of one neg-risk event, whose outcomes exclude each other."""
+    max_order: Cash | None = None
+    """Notional of one order on the token it trades."""
+    collar: Price | None = None
+    """How far an order's YES price may be from the mid and from the last trade, in 1/10,000 dollar."""
 
 
 class WorstCase(NamedTuple):
@@ -75,11 +81,17 @@ class Situation(NamedTuple):
     free_yes: Size
     free_no: Size
     open_orders: int
-    max_open_orders: int
+    last_trade: Price | None
+    limits: Limits
 
 
 Check = Callable[[Quote, Situation], str | None]
 """Returns the reason against placing the quote now, or None."""
+
+
+def yes_price(quote: Quote, market: Market) -> Price:
+    """The quote's price on the YES axis."""
+    return mirror(quote.price) if market.outcome(quote.token) else quote.price
 
 
 def check_grid(quote: Quote, now: Situation) -> str | None:
@@ -96,7 +108,7 @@ def check_worst_case(quote: Quote, now: Situation) -> str | None:
 
 def check_self_match(quote: Quote, now: Situation) -> str | None:
     """The order cannot meet one of ours on the other side, not even one that is being cancelled."""
-    price = mirror(quote.price) if now.market.outcome(quote.token) else quote.price
+    price = yes_price(quote, now.market)
     for order in now.orders:
         if order.may_rest and order.direction is not quote.direction:
             bid, ask = (price, order.yes_price) if quote.direction is Side.BUY else (order.yes_price, price)
@@ -115,10 +127,35 @@ def check_funds(quote: Quote, now: Situation) -> str | None:
 
 def check_open_orders(quote: Quote, now: Situation) -> str | None:
     """The number of open orders stays within its limit."""
-    return "max_open_orders" if now.open_orders >= now.max_open_orders else None
+    return "max_open_orders" if now.open_orders >= now.limits.max_open_orders else None
 
 
-CHECKS: tuple[Check, ...] = (check_grid, check_self_match, check_worst_case, check_funds, check_open_orders)
+def check_order_size(quote: Quote, now: Situation) -> str | None:
+    """One order's dollars stay within their limit, whatever a strategy asks for."""
+    most = now.limits.max_order
+    return "max_order" if most is not None and quote.price * quote.size > most * DOLLAR else None
+
+
+def check_collar(quote: Quote, now: Situation) -> str | None:
+    """The price is near the mid and near the last trade; far from either, something is wrong with what we see."""
+    collar = now.limits.collar
+    if collar is None:
+        return None
+    price = yes_price(quote, now.market)
+    if now.twice_mid is not None and abs(2 * price - now.twice_mid) > 2 * collar:
+        return "collar_mid"
+    return "collar_last_trade" if now.last_trade is not None and abs(price - now.last_trade) > collar else None
+
+
+CHECKS: tuple[Check, ...] = (
+    check_grid,
+    check_order_size,
+    check_collar,
+    check_self_match,
+    check_worst_case,
+    check_funds,
+    check_open_orders,
+)
 
 
 def objection(quote: Quote, now: Situation) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -113,6 +114,40 @@ def test_prices_off_the_grid_never_leave() -> None:
     desk = a_desk(MARKET)
     state = book_at(desk, MARKET, 49, 51)
     assert objection(a_bid(49.5, 20), desk.situation(state)) == "off_grid"
+
+
+def test_an_order_far_from_mid_or_last_trade_is_refused() -> None:
+    """Ten cents of collar: what is further away was computed from something wrong."""
+    desk = a_desk(MARKET)
+    desk.limits = msgspec.structs.replace(desk.limits, collar=cents(10))
+    state = book_at(desk, MARKET, 49, 51)
+    assert objection(a_bid(40, 20), desk.situation(state)) is None
+    assert objection(a_bid(39, 20), desk.situation(state)) == "collar_mid"
+    state.book.last_trade = cents(70)
+    assert objection(a_bid(49, 20), desk.situation(state)) == "collar_last_trade"
+    assert objection(an_ask(61, 20), desk.situation(state)) == "collar_mid"
+
+
+def test_one_order_is_never_larger_than_its_limit() -> None:
+    """A strategy that asks for more does not get it."""
+    desk = a_desk(MARKET)
+    desk.limits = msgspec.structs.replace(desk.limits, max_order=usd(10))
+    state = book_at(desk, MARKET, 49, 51)
+    assert objection(a_bid(49, 20), desk.situation(state)) is None
+    assert objection(a_bid(49, 21), desk.situation(state)) == "max_order"
+
+
+def test_markets_of_one_event_share_its_limit() -> None:
+    """Outcomes of a neg-risk event exclude each other; together they stay within the event's limit."""
+    first, second = (msgspec.structs.replace(a_market(n), event_id="0xevent") for n in (1, 2))
+    outside = a_market(3)
+    desk = a_desk(first, second, outside, max_position=100, max_total=1_000)
+    desk.limits = msgspec.structs.replace(desk.limits, max_event_position=usd(120))
+    for market in (first, second, outside):
+        book_at(desk, market, 49, 51)
+    registered(desk, Quote(Side.BUY, second.yes, Side.BUY, cents(49), shares(160)), 1, second)
+    assert desk.cap(desk.markets[first.condition_id]) == usd(40)
+    assert desk.cap(desk.markets[outside.condition_id]) == usd(100)
 
 
 class Trading(RuleBasedStateMachine):
