@@ -110,8 +110,8 @@ def test_decimals_are_exact(write: Callable[[str | bytes], Path]) -> None:
     """0.1 in the file is a tenth and not the nearest float."""
     config = load_config(write(MINIMAL + "[risk]\nmax_position_usd = 0.1\n"), {})
     assert config.risk.max_position_usd == Decimal("0.1")
-    assert config.risk.limits(Cash(10**9), Cash(10**9)).max_position == 100_000
-    assert config.risk.max_total_position == 1_000_000_000
+    limits = config.risk.limits(Cash(10**12), Cash(10**12))
+    assert (limits.max_position, limits.max_total_position) == (100_000, 1_000_000_000)
 
 
 @pytest.mark.parametrize(

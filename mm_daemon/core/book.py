@@ -107,7 +107,7 @@ class Book:
         is_known: a snapshot arrived and nothing has invalidated it since.
         time_ms: the venue's time of the last change applied.
         received_ns: our monotonic time of the last frame that named this token.
-        last_trade: the last traded price, if the venue told one.
+        last_trade: the market's last traded price, of whichever token traded, if the venue told one.
         disagrees_since_ns: since when the touch differs from the one the frames carry; 0 when it does not.
     """
 

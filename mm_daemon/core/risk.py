@@ -137,14 +137,19 @@ def check_order_size(quote: Quote, now: Situation) -> str | None:
 
 
 def check_collar(quote: Quote, now: Situation) -> str | None:
-    """The price is near the mid and near the last trade; far from either, something is wrong with what we see."""
-    collar = now.limits.collar
+    """The price is near the mid and near the last trade; far from either, something is wrong with what we see.
+
+    The venue gives a market one last trade price, that of whichever token traded: it or its mirror has to be near.
+    """
+    collar, last = now.limits.collar, now.last_trade
     if collar is None:
         return None
     price = yes_price(quote, now.market)
     if now.twice_mid is not None and abs(2 * price - now.twice_mid) > 2 * collar:
         return "collar_mid"
-    return "collar_last_trade" if now.last_trade is not None and abs(price - now.last_trade) > collar else None
+    if last is not None and min(abs(price - last), abs(price - mirror(last))) > collar:
+        return "collar_last_trade"
+    return None
 
 
 CHECKS: tuple[Check, ...] = (
