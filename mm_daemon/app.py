@@ -19,7 +19,7 @@ import structlog
 import uvloop
 
 from mm_daemon.config import Config
-from mm_daemon.core.desk import Desk
+from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.units import TokenId
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
@@ -27,6 +27,8 @@ from mm_daemon.exchange.errors import AuthError
 from mm_daemon.ops.logs import register_secret
 from mm_daemon.plugins import load_strategy_settings
 from mm_daemon.strategies.api import Strategy
+from mm_daemon.tasks.audit import Audit
+from mm_daemon.tasks.balances import Balances
 from mm_daemon.tasks.feed import Feed
 from mm_daemon.tasks.heartbeat import Heartbeat
 from mm_daemon.tasks.order_manager import OrderManager, VenueRefused
@@ -153,8 +155,9 @@ class Daemon:
         desk, venue, manager, clock_ns = self.desk, self.venue, self.manager, time.monotonic_ns
         quoting = Quoting(desk, self.strategy, manager, clock_ns)
         manager.requote = quoting.requote
-        reconciler = Reconciler(desk, venue, manager.wake, quoting.filled, clock_ns)
-        status = StatusWatch(desk, venue, reconciler.refresh_cash, quoting.market_changed)
+        reconciler = Reconciler(desk, venue, manager.wake, quoting.filled, clock_ns, self.config.risk.foreign_orders)
+        balances = Balances(desk, venue, quoting.market_changed)
+        status = StatusWatch(desk, venue, balances.check_cash, quoting.market_changed)
         manager.on_refused = status.refused
         manager.hold(HOLD)  # until the user channel is up and everything was read
         user_feed = UserFeed(
@@ -169,12 +172,18 @@ class Daemon:
         tokens = [state.market.yes for state in desk.markets.values()]
         shards = [tokens[start : start + TOKENS_PER_SOCKET] for start in range(0, len(tokens), TOKENS_PER_SOCKET)]
         feeds = [Feed(desk, self.connection.market_channel(shard), shard, quoting) for shard in shards]
+
+        def distrust(state: MarketState, why: str) -> None:
+            feeds[tokens.index(state.market.yes) // TOKENS_PER_SOCKET].distrust(state, why)
+
         return {
             "orders": manager.run(),
             "quoting": quoting.run(self._ready(feeds)),
             "heartbeat": heartbeat.run(),
             "reconciler": reconciler.run(),
             "status": status.run(),
+            "balances": balances.run(),
+            "audit": Audit(desk, venue, distrust, clock_ns).run(),
             "user_feed": user_feed.run(),
             **{f"feed_{number}": feed.run() for number, feed in enumerate(feeds)},
         }

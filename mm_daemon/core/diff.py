@@ -58,6 +58,8 @@ def plan(desired: Desired, working: Iterable[Order]) -> Plan:
     wanted = list(desired.quotes)
     cancels: list[Cancel] = []
     for order in working:
+        if order.is_foreign:
+            continue
         quote = next((q for q in wanted if q.direction is order.direction), None)
         if order.state in (OrderState.SENDING, OrderState.UNKNOWN):
             if quote is not None:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 import msgspec
 
 from mm_daemon.core.events import Fill, TradeStatus
-from mm_daemon.core.units import OrderId
+from mm_daemon.core.units import OrderId, TokenId
 
 
 class Step(Enum):
@@ -88,6 +88,10 @@ class FillBook:
         """The furthest status told for a fill, None if never heard of."""
         record = self._pending.get(key) or self._ended.get(key)
         return record.status if record else None
+
+    def is_pending(self, token: TokenId) -> bool:
+        """Whether a fill of this token is on its way to the chain."""
+        return any(record.fill.token == token for record in self._pending.values())
 
     @property
     def pending(self) -> int:

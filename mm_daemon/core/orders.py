@@ -148,6 +148,8 @@ class Order(msgspec.Struct, kw_only=True):
     filled: Size = Size(0)
     matched: Size = Size(0)
     final: bool = False
+    is_foreign: bool = False
+    """Somebody else's order on our key: counted, and left where it is."""
     lookups: int = 0
     """How many complete reads in a row did not find it."""
 

@@ -81,6 +81,12 @@ class Feed:
         for state in self._states.values():
             self._forget(state)
 
+    def distrust(self, state: MarketState, why: str) -> None:
+        """A book was found wrong by other means: it is unknown from now on, and asked for anew."""
+        log.warning("book_distrusted", market=state.market.slug, why=why)
+        self._forget(state)
+        self._asked_ns[state.book.token] = 0
+
     def texts_to_send(self, now_ns: int) -> list[str]:
         """Ask again for books that do not come, and for those that contradict their frames."""
         missing = []

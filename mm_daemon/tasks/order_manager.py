@@ -43,6 +43,7 @@ class OrderManager:
     Attributes:
         requote: called for a market whose wish is out of date because an order was refused or did not fit.
         on_refused: called with a market and the reason of a refusal that says our picture of the venue is wrong.
+        on_error: called for each order refused or left without an answer, other than by an ordinary crossing.
         free: set while there is no hold.
         is_stopping: nothing is placed any more; set once, by the stop.
         statistics: orders posted, refused, lost; cancels sent.
@@ -55,6 +56,7 @@ class OrderManager:
         self._dirty: dict[ConditionId, None] = {}
         self._woken = asyncio.Event()
         self._holds: dict[str, None] = {}
+        self._market_holds: dict[ConditionId, dict[str, None]] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._retries: dict[ConditionId, float] = {}
         self._timers: dict[ConditionId, asyncio.TimerHandle] = {}
@@ -66,6 +68,7 @@ class OrderManager:
         self.is_stopping = False
         self.requote: Callable[[ConditionId], None] = lambda market: None
         self.on_refused: Callable[[ConditionId, RejectReason], None] = lambda market, reason: None
+        self.on_error: Callable[[], None] = lambda: None
         self.statistics = dict.fromkeys(("posted", "accepted", "refused", "answer_lost", "cancels_sent"), 0)
 
     # What others tell
@@ -80,29 +83,40 @@ class OrderManager:
         self._dirty.update(dict.fromkeys(self._desk.markets))
         self._woken.set()
 
-    def hold(self, reason: str) -> None:
-        """Pull all quotes and place nothing until `release` is called with the same reason."""
-        if reason not in self._holds and not self.is_stopping:
-            self._holds[reason] = None
+    def hold(self, reason: str, market: ConditionId | None = None) -> None:
+        """Pull the quotes of one market, or all, and place nothing there until `release` is called with the reason."""
+        holds = self._market_holds.setdefault(market, {}) if market else self._holds
+        if reason in holds or self.is_stopping:
+            return
+        holds[reason] = None
+        log.warning("quoting_held", why=reason, market=self._slug(market) if market else "all")
+        if market:
+            self.wake(market)
+        else:
             self.free.clear()
-            log.warning("quoting_held", why=reason)
             self.wake_all()
 
-    def release(self, reason: str) -> None:
-        """Lift one hold; quoting resumes when none is left."""
-        if reason in self._holds:
-            del self._holds[reason]
-            if not self._holds:
-                self.free.set()
-            log.info("quoting_released", why=reason, still_held_by=list(self._holds))
-            for market in list(self._desk.markets):
-                self.requote(market)
-            self.wake_all()
+    def release(self, reason: str, market: ConditionId | None = None) -> None:
+        """Lift one hold; quoting resumes where none is left."""
+        holds = self._market_holds.get(market, {}) if market else self._holds
+        if reason not in holds:
+            return
+        del holds[reason]
+        if not self._holds:
+            self.free.set()
+        log.info("quoting_released", why=reason, market=self._slug(market) if market else "all", still=list(holds))
+        for each in [market] if market else list(self._desk.markets):
+            self.requote(each)
+            self.wake(each)
 
     @property
     def holds(self) -> tuple[str, ...]:
         """Why nothing is quoted at all; empty when quoting."""
         return tuple(self._holds)
+
+    def held(self, market: ConditionId) -> str | None:
+        """Why nothing is quoted in a market, None if nothing holds it."""
+        return next(iter(self._holds), None) or next(iter(self._market_holds.get(market, ())), None)
 
     # The loop
 
@@ -135,9 +149,9 @@ class OrderManager:
 
     def _wish(self, state: MarketState) -> Desired | None:
         """What should rest: nothing at all while there is a hold; None before the strategy has said anything."""
-        if not self._holds or state.desired is None:
+        why = self.held(state.market.condition_id)
+        if why is None or state.desired is None:
             return state.desired
-        why = next(iter(self._holds))
         state.why = why
         return Desired(market=state.market.condition_id, quotes=(), why=why, made_ns=self._clock_ns())
 
@@ -227,15 +241,20 @@ class OrderManager:
         try:
             verdicts = await self._venue.place(batch)
         except (Throttled, Restricted, Unreachable) as error:
-            # Nothing happened: the orders never were.
+            self._never_were(batch)
             self._pause(error, posts=True)
-            verdicts = [Refused(signed.id, RejectReason.OTHER, str(error)) for signed in batch]
+            return
         except AuthError:
-            for signed in batch:
-                self._desk.apply(signed.id, OrderEvent.REFUSED, self._clock_ns())
+            self._never_were(batch)
             raise
         for verdict in verdicts:
             self._receive_verdict(verdict)
+
+    def _never_were(self, batch: list[SignedOrder]) -> None:
+        """Nothing happened: these orders were not taken, and are made anew when the venue takes orders again."""
+        for signed in batch:
+            order = self._desk.apply(signed.id, OrderEvent.REFUSED, self._clock_ns())
+            self.wake(order.market)
 
     def _receive_verdict(self, verdict: Placement) -> None:
         now_ns = self._clock_ns()
@@ -251,6 +270,7 @@ class OrderManager:
             case AnswerLost():
                 order = self._desk.apply(verdict.id, OrderEvent.ANSWER_LOST, now_ns)
                 self.statistics["answer_lost"] += 1
+                self.on_error()
                 log.warning("order_unknown", order=verdict.id, market=self._slug(order.market), why=verdict.why)
             case Refused():
                 order = self._desk.apply(verdict.id, OrderEvent.REFUSED, now_ns)
@@ -271,6 +291,8 @@ class OrderManager:
             raise VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}")
         self._retry_later(market)
         self.on_refused(market, verdict.reason)
+        if verdict.reason is not RejectReason.POST_ONLY_CROSSED:
+            self.on_error()
 
     async def _cancel(self, ids: list[OrderId]) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
+from msgspec import structs
 
 from mm_daemon.core.book import Touch
 from mm_daemon.core.desk import Desk, FillEffect, MarketState
@@ -19,8 +20,8 @@ from mm_daemon.core.fills import Step
 from mm_daemon.core.inventory import Holdings
 from mm_daemon.core.market import Market
 from mm_daemon.core.orders import Order, own_levels
-from mm_daemon.core.quotes import Desired, quotes_for
-from mm_daemon.core.units import Cash, ConditionId, Outcome, Price, Side, mirror
+from mm_daemon.core.quotes import Desired, TwoSidedQuote, quotes_for
+from mm_daemon.core.units import Cash, ConditionId, Outcome, Price, Side, floor_size, mirror
 from mm_daemon.strategies.api import (
     BookChanged,
     CancelQuotes,
@@ -118,6 +119,7 @@ class Quoting:
         self._view = DeskView(desk, clock_ns)
         self._replace_before: dict[tuple[ConditionId, Side], int] = {}
         self._is_deciding = False
+        self._is_flattening = False
         self.decided_ns = clock_ns()
         self.decisions = 0
 
@@ -172,6 +174,12 @@ class Quoting:
         """Decide anew: an order was refused or did not fit, and what stands in the slot is out of date."""
         self._decide(TimerFired(market))
 
+    def flatten(self, wanted: bool) -> None:
+        """From now on only reduce positions, one tick inside the touch; or quote by the strategy again."""
+        self._is_flattening = wanted
+        for market in list(self._desk.markets):
+            self.requote(market)
+
     def _mark(self, state: MarketState) -> None:
         if state.book.is_known:
             touch = self._desk.touch(state)
@@ -182,19 +190,27 @@ class Quoting:
         if not self._is_deciding:
             return
         self.decisions += 1
-        self._follow(self._strategy.on_event(event, self._view))
+        signals = self._strategy.on_event(event, self._view)
+        if self._is_flattening:
+            state = self._desk.markets[event.market]
+            self._want(state, flattening(self._desk, state, self._clock_ns()))
+        else:
+            self._follow(signals)
 
     def _follow(self, signals: Iterable[Signal]) -> None:
         """Put what the strategy wants into the slots."""
         for signal in signals:
             state = self._desk.markets[signal.market]
             if isinstance(signal, CancelQuotes):
-                state.desired = Desired(market=signal.market, quotes=(), why=signal.why, made_ns=self._clock_ns())
+                self._want(state, nothing(signal.market, signal.why, self._clock_ns()))
                 log.info("quotes_pulled", market=state.market.slug, why=signal.why)
             else:
-                state.desired = self._desired(state, signal)
-            state.why = state.desired.why
-            self._placer.wake(signal.market)
+                self._want(state, self._desired(state, signal))
+
+    def _want(self, state: MarketState, desired: Desired) -> None:
+        state.desired = desired
+        state.why = desired.why
+        self._placer.wake(desired.market)
 
     def _desired(self, state: MarketState, signal: QuoteMarket) -> Desired:
         """Route a quote to orders, cut to what limits and holdings leave room for."""
@@ -214,3 +230,27 @@ class Quoting:
             replace_bids_before_ns=max(stale, self._replace_before.get((signal.market, Side.BUY), 0)),
             replace_asks_before_ns=max(stale, self._replace_before.get((signal.market, Side.SELL), 0)),
         )
+
+
+def nothing(market: ConditionId, why: str, now_ns: int) -> Desired:
+    """The wish that no quote rests."""
+    return Desired(market=market, quotes=(), why=why, made_ns=now_ns)
+
+
+def flattening(desk: Desk, state: MarketState, now_ns: int) -> Desired:
+    """The wish that reduces a position: its whole size on one side, as near to the other side as post-only allows."""
+    market, net, touch = state.market, state.position.net, desk.touch(state)
+    if abs(net) < market.min_size:
+        return nothing(market.condition_id, "flat", now_ns)
+    if not state.book.is_known or not touch.is_two_sided or touch.is_crossed:
+        return nothing(market.condition_id, "flatten: no touch", now_ns)
+    bid = ask = None
+    if net > 0:
+        ask = Price(min(max(touch.ask - market.tick, touch.bid + market.tick), market.highest))
+    else:
+        bid = Price(max(min(touch.bid + market.tick, touch.ask - market.tick), market.lowest))
+    room, size = desk.room(state), floor_size(abs(net))
+    room = structs.replace(room, buy=min(room.buy, size), sell=min(room.sell, size))
+    most = desk.limits.max_order or desk.limits.max_position
+    quotes, _ = quotes_for(market, TwoSidedQuote(bid=bid, ask=ask, notional=most), room)
+    return Desired(market=market.condition_id, quotes=quotes, why="flatten", made_ns=now_ns)

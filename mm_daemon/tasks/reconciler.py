@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 
 from mm_daemon.core.desk import Desk, FillEffect
 from mm_daemon.core.events import OrderReport, TradeReport
-from mm_daemon.core.orders import Order, OrderEvent, OrderState
-from mm_daemon.core.units import Cash, ConditionId
+from mm_daemon.core.orders import Order, OrderEvent, OrderState, new_order
+from mm_daemon.core.units import ConditionId, OrderId
 from mm_daemon.exchange.api import Complete, Read, Unavailable, Venue
+from mm_daemon.exchange.errors import VenueError
 from mm_daemon.tasks.user_feed import log_effects
 
 LOOK_NS = 500_000_000
@@ -26,9 +27,11 @@ LOOK_NS = 500_000_000
 GRACE_NS = 3_000_000_000
 """How long fills may come after an order is gone, and how long an order nobody knows is still believed possible."""
 PERIOD_SECS = 30.0
+CANCELS_AT_ONCE = 100
 TRADES_MARGIN_SECS = 60
 RETRY_SECS = 1.0
 
+ForeignOrders = Literal["ignore", "report", "count", "cancel"]
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -48,12 +51,15 @@ class Reconciler:
         wake: Callable[[ConditionId], None],
         filled: Callable[[list[FillEffect]], None],
         clock_ns: Callable[[], int],
+        foreign_orders: ForeignOrders = "report",
     ) -> None:
         self._desk = desk
         self._venue = venue
         self._wake = wake
         self._filled = filled
         self._clock_ns = clock_ns
+        self._foreign_orders = foreign_orders
+        self._foreign: set[OrderId] = set()
         self._trades_since = int(time.time())
         self._looked: dict[str, int] = {}
         self.passes = 0
@@ -86,14 +92,45 @@ class Reconciler:
         if reports is None:
             return False
         seen = {report.id for report in reports}
-        for report in reports:
-            self._take_report(report)
+        await self._take_open_orders(reports)
         for order in list(self._desk.orders.working()):
             is_expected = order.state in (OrderState.LIVE, OrderState.CANCELLING) and order.since_ns < began_ns
             if is_expected and order.id not in seen:
                 await self._look_up(order)
         self.passes += 1
         return True
+
+    async def _take_open_orders(self, reports: list[OrderReport]) -> None:
+        """Apply what the venue says of our orders, and deal with those that are not ours as the operator wishes."""
+        strangers = [report for report in reports if not self._take_report(report)]
+        fresh = [report for report in strangers if report.id not in self._foreign]
+        self._foreign = {report.id for report in strangers}
+        if self._foreign_orders == "ignore" or not strangers:
+            return
+        for report in fresh:
+            log.warning("foreign_order_rests", order=report.id, token=report.token, policy=self._foreign_orders)
+        if self._foreign_orders == "count":
+            for report in fresh:
+                self._count(report)
+        elif self._foreign_orders == "cancel":
+            try:
+                await self._venue.cancel([report.id for report in strangers[:CANCELS_AT_ONCE]])
+            except VenueError as error:
+                log.warning("foreign_orders_not_cancelled", why=str(error))
+
+    def _count(self, report: OrderReport) -> None:
+        """Take a stranger in as exposure; it is never touched."""
+        state = self._desk.of_token(report.token)
+        if state is None:
+            return
+        now_ns = self._clock_ns()
+        order = new_order(
+            state.market, report.id, report.token, report.side, report.price, report.size, why="foreign", now_ns=now_ns
+        )
+        order.is_foreign = True
+        order.filled = order.matched = report.matched
+        self._desk.register(order)
+        self._desk.apply(order.id, OrderEvent.SEEN_LIVE, now_ns)
 
     async def decide_open_fates(self) -> None:
         """Look up orders that are undecided, or gone without a final word on their fills."""
@@ -118,19 +155,6 @@ class Reconciler:
             working = {order.id for order in self._desk.orders.working()}
             self._looked = {id: at for id, at in self._looked.items() if id in working}
 
-    async def refresh_cash(self) -> None:
-        """Take the venue's word on our cash; used when it says that we have less than we think.
-
-        While trades are on their way to the chain the two are not comparable, and ours stands.
-        """
-        if self._desk.fills.pending:
-            return
-        balance = await self._complete("collateral", self._venue.collateral())
-        if balance is not None:
-            if balance.amount != self._desk.cash:
-                log.warning("cash_corrected", ours=self._desk.cash, venue=balance.amount)
-            self._desk.cash = Cash(balance.amount)
-
     async def _look_up(self, order: Order) -> None:
         """Ask for one order by id. Absence counts only after a grace time and two complete reads in a row."""
         state = order.state
@@ -148,15 +172,17 @@ class Reconciler:
             case Unavailable(reason):
                 log.warning("order_unavailable", order=order.id, why=reason)
 
-    def _take_report(self, report: OrderReport) -> None:
+    def _take_report(self, report: OrderReport) -> bool:
+        """Apply a report; False if the order is not one we know."""
         known = self._desk.orders.get(report.id)
         was = known.state if known else None
         order = self._desk.receive_report(report, self._clock_ns())
         if order is None:
-            log.warning("foreign_order_rests", order=report.id, token=report.token)
-        elif order.state is not was:
+            return False
+        if order.state is not was:
             self.repairs += 1
             self._wake(order.market)
+        return True
 
     async def _read_trades(self) -> bool:
         """Apply every trade since the last complete read, with a margin."""

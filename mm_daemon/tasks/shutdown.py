@@ -48,7 +48,6 @@ async def stop_trading(
     manager.is_stopping = True
     try:
         async with asyncio.timeout(budget_secs):
-            await manager.requests_done(budget_secs / 2)
             verified = await _cancel_until_empty(desk, venue, manager, clock_ns)
     except TimeoutError:
         verified = False
@@ -59,7 +58,10 @@ async def stop_trading(
 
 
 async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, clock_ns: Callable[[], int]) -> bool:
-    """Cancel and read until a complete read is empty and no order is undecided."""
+    """Cancel and read until a complete read is empty and no order is undecided.
+
+    What rests does not wait for a placement in flight: that one stays undecided, and is cancelled when it lands.
+    """
     pause = FIRST_PAUSE_SECS
     resting: list[OrderId] | None = None
     while True:

@@ -78,6 +78,7 @@ class UserFeed:
         self._synchronise = synchronise
         self._clock_ns = clock_ns
         self._opened = asyncio.Event()
+        self._connections = 0
         self.foreign = 0
 
     async def run(self) -> None:
@@ -89,13 +90,15 @@ class UserFeed:
     async def _synchronise_when_opened(self) -> None:
         while True:
             await self._opened.wait()
+            connection = self._connections
             await self._synchronise()
-            if self._opened.is_set():
+            if self._opened.is_set() and connection == self._connections:  # else it began before this connection did
                 self._holder.release(HOLD)
                 self._opened.clear()
 
     def opened(self) -> None:
         """Connected: what happened while we were deaf has to be read."""
+        self._connections += 1
         self._opened.set()
 
     def lost(self) -> None:
