@@ -133,12 +133,12 @@ class Reconciler:
         self._desk.apply(order.id, OrderEvent.SEEN_LIVE, now_ns)
 
     async def decide_open_fates(self) -> None:
-        """Look up orders that are undecided, or gone without a final word on their fills."""
+        """Look up orders that are undecided, missing from the last read, or gone without a final word on their fills."""
         now_ns = self._clock_ns()
         due = [
             order
             for order in self._desk.orders.working()
-            if order.state in (OrderState.UNKNOWN, OrderState.GONE)
+            if (order.state in (OrderState.UNKNOWN, OrderState.GONE) or order.lookups)
             and now_ns - max(order.since_ns, self._looked.get(order.id, 0)) > LOOK_NS
         ]
         for order in due:
