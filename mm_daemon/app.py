@@ -14,17 +14,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import IntEnum
 from typing import Any
 
-import msgspec
 import structlog
 import uvloop
 
 from mm_daemon.config import Config
+from mm_daemon.connection import Connection, polymarket
 from mm_daemon.core.desk import Desk, MarketState
-from mm_daemon.core.units import TokenId
 from mm_daemon.credentials import PrivateKey
-from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
 from mm_daemon.exchange.errors import AuthError
-from mm_daemon.ops.logs import register_secret
 from mm_daemon.plugins import load_strategy_settings
 from mm_daemon.strategies.api import Strategy
 from mm_daemon.tasks.audit import Audit
@@ -64,15 +61,6 @@ class ExitCode(IntEnum):
     """Stopped, but open orders could not be verified."""
     REFUSED = 4
     """The venue refuses us for good."""
-
-
-class Connection(msgspec.Struct):
-    """A venue and how to open its channels."""
-
-    venue: Venue
-    account: str
-    market_channel: Callable[[list[TokenId]], MarketChannel]
-    user_channel: Callable[[], UserChannel]
 
 
 class Daemon:
@@ -219,31 +207,6 @@ class Daemon:
         if verdict is None or not verdict.is_verified:
             return ExitCode.UNVERIFIED
         return ExitCode.FAILED if self._failure else ExitCode.STOPPED
-
-
-def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connection:
-    """The connection to Polymarket, or to anything that speaks its wire at the configured URLs."""
-    from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel
-    from mm_daemon.exchange.polymarket.venue import PolymarketVenue
-
-    venue = PolymarketVenue(
-        config.venue.clob_url,
-        config.venue.gamma_url,
-        private_key=private_key.reveal_hex(),
-        funder=config.wallet.funder,
-        signature_type=config.wallet.signature_type,
-        chain_id=config.venue.chain_id,
-        is_ours=desk.orders.__contains__,
-    )
-
-    def user_channel() -> UserChannel:
-        register_secret(venue.credentials.secret)
-        register_secret(venue.credentials.passphrase)
-        return venue.user_channel(config.venue.user_ws_url)
-
-    return Connection(
-        venue, venue.account, lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens), user_channel
-    )
 
 
 async def live(

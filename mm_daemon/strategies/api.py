@@ -137,6 +137,11 @@ class Strategy(Protocol):
     def enabled(self, value: bool) -> None: ...
 
     @property
+    def config(self) -> msgspec.Struct:
+        """The settings in force."""
+        ...
+
+    @property
     def markets(self) -> tuple[str, ...]:
         """Slugs or condition ids of the markets it wants."""
         ...

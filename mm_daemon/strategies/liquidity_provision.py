@@ -186,6 +186,11 @@ class LiquidityProvision:
         self._quoted: dict[ConditionId, _Quoted] = {}
 
     @property
+    def config(self) -> LiquidityProvisionConfig:
+        """The settings in force."""
+        return self._config
+
+    @property
     def markets(self) -> tuple[str, ...]:
         """Slugs or condition ids to quote."""
         return self._config.markets
