@@ -1,0 +1,55 @@
+"""`python -m benchmarks`: measure, print one table, write it as JSON where asked."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import end_to_end, machine, micro, report, stages
+from benchmarks.timing import Timing
+
+PARTS = ("micro", "end_to_end", "stages")
+NOTES = (
+    "micro: one thread, calls timed one by one, garbage collector off while timing",
+    "end to end: venue in another process, single samples, the daemon's own garbage collector setting",
+    "stages: inside the daemon, from the socket's bytes to the order's bytes handed to the socket; clocks included",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; returns the exit code.
+
+    Args:
+        arguments: without the program's name; those of the process when left out.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here as well")
+    parser.add_argument("--quick", action="store_true", help="few iterations: shows that it works, not how fast it is")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    options = parser.parse_args(arguments)
+    facts = machine.facts()
+    timings = [row for part in PARTS if options.only in (None, part) for row in _measured(part, quick=options.quick)]
+    report.show(Console(width=110), timings, facts, NOTES)
+    if options.json is not None:
+        report.save(options.json, timings, facts, NOTES)
+    return 0
+
+
+def _measured(part: str, *, quick: bool) -> list[Timing]:
+    with tempfile.TemporaryDirectory() as folder:
+        if part == "micro":
+            with (Path(folder) / "log").open("w") as log_file:
+                return micro.run(log_file, quick=quick)
+        if part == "end_to_end":
+            return end_to_end.run(quick=quick)
+        stages_file = Path(folder) / "stages.json"
+        end_to_end.run(quick=quick, stages_file=stages_file)
+        return stages.read(stages_file)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

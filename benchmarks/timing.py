@@ -1,0 +1,67 @@
+"""Times of one operation, and how calls are timed one by one.
+
+Each call is timed alone with `perf_counter_ns`, because a p99 needs single times; reading the clock twice costs some
+50 ns, which the row "nothing" shows and no row has subtracted. The garbage collector is off while micro-benchmarks are
+timed, and runs between them: its pauses belong to the end-to-end figures, where the daemon keeps its own setting.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+WARM_UP = 200
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table; times in microseconds."""
+
+    group: str
+    operation: str
+    median_us: float
+    p99_us: float
+    iterations: int
+
+
+def quantile(ordered: Sequence[int], share: float) -> int:
+    """The smallest element that at least `share` of all elements do not exceed (nearest rank)."""
+    rank = -(-len(ordered) * share // 1)
+    return ordered[max(int(rank), 1) - 1]
+
+
+def timing(group: str, operation: str, times_ns: Sequence[int]) -> Timing:
+    """Sum up single times."""
+    ordered = sorted(times_ns)
+    return Timing(
+        group=group,
+        operation=operation,
+        median_us=quantile(ordered, 0.5) / 1000,
+        p99_us=quantile(ordered, 0.99) / 1000,
+        iterations=len(ordered),
+    )
+
+
+def measure(
+    operation: str, iterations: int, call: Callable[[T], object], prepare: Callable[[int], T], *, group: str = "micro"
+) -> Timing:
+    """Time `call` once for each iteration, with what `prepare` makes for it outside the clock."""
+    for number in range(min(WARM_UP, iterations)):
+        call(prepare(number))
+    times: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(min(WARM_UP, iterations), min(WARM_UP, iterations) + iterations):
+            argument = prepare(number)
+            started = perf_counter_ns()
+            call(argument)
+            times.append(perf_counter_ns() - started)
+    finally:
+        gc.enable()
+    return timing(group, operation, times)
