@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+EXIT_UNVERIFIED = 3
 
 app = typer.Typer(
     help="A market-making daemon for Polymarket's order book.",
@@ -111,6 +112,86 @@ def _take_private_key() -> PrivateKey:
     private_key = load_private_key()
     register_secret(private_key.reveal_hex())
     return private_key
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is logged and kept.")]
+
+
+@app.command()
+def pause(config: ConfigFile, reason: Reason = "") -> None:
+    """Pull every quote of the running daemon until `resume`; a restart does not lift it."""
+    _tell_running(config, "pause", reason)
+
+
+@app.command()
+def resume(config: ConfigFile, reason: Reason = "") -> None:
+    """Lift every pause and kill of the running daemon, and end flattening."""
+    _tell_running(config, "resume", reason)
+
+
+@app.command()
+def flatten(config: ConfigFile, reason: Reason = "") -> None:
+    """Let the running daemon only reduce its positions, until `resume`."""
+    _tell_running(config, "flatten", reason)
+
+
+@app.command("cancel-all")
+def cancel_all(config: ConfigFile, reason: Reason = "") -> None:
+    """Pause the running daemon and cancel every order of the account; without a daemon, with the key, the same."""
+    from mm_daemon.config import load_config
+    from mm_daemon.ops.control import NoDaemon
+
+    try:
+        _tell(config, "cancel-all", reason)
+    except NoDaemon as absent:
+        settings = load_config(config)
+        if settings.mode != "live":
+            typer.echo(str(absent), err=True)
+            raise typer.Exit(EXIT_FAILED) from None
+        _cancel_directly(settings, _take_private_key())
+
+
+def _tell_running(config: Path, command: str, reason: str) -> None:
+    """Send a command to the daemon of these settings, which has to run."""
+    from mm_daemon.ops.control import NoDaemon
+
+    try:
+        _tell(config, command, reason)
+    except NoDaemon as absent:
+        typer.echo(str(absent), err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def _tell(config: Path, command: str, reason: str) -> None:
+    """Send a command to the daemon of these settings and print its answer.
+
+    Raises:
+        NoDaemon: it does not run.
+    """
+    import asyncio
+
+    from mm_daemon.config import load_config
+    from mm_daemon.ops.control import send_command, socket_path
+
+    reply = asyncio.run(send_command(socket_path(load_config(config).state_directory), command, reason))
+    typer.echo(reply.text, err=not reply.ok)
+    if not reply.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _cancel_directly(config: Config, private_key: PrivateKey) -> None:
+    import asyncio
+
+    from mm_daemon.controls import cancel_everything
+    from mm_daemon.exchange.errors import VenueError
+
+    try:
+        verdict = asyncio.run(cancel_everything(config, private_key))
+    except VenueError as error:
+        typer.echo(f"the account could not be reached: {error}", err=True)
+        raise typer.Exit(EXIT_UNVERIFIED) from None
+    typer.echo("no order rests: verified" if verdict.is_verified else "open orders could not be verified")
+    raise typer.Exit(0 if verdict.is_verified else EXIT_UNVERIFIED)
 
 
 @app.command("check-config")

@@ -20,6 +20,11 @@ ANSWER_SECS = 15.0
 log = structlog.get_logger()
 
 
+def socket_path(state_directory: Path) -> Path:
+    """Where the daemon that keeps its state there listens for commands."""
+    return state_directory / "control.sock"
+
+
 class Command(msgspec.Struct, forbid_unknown_fields=True):
     """What is asked: the command's name and, for pause and kill, why."""
 
