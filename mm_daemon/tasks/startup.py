@@ -109,11 +109,18 @@ async def _read(what: str, read: Callable[[], Awaitable[Read[T]]]) -> T:
     raise StartRefused(f"{what} could not be read: {reason}", EXIT_UNVERIFIED)
 
 
-async def _check_clock(venue: Venue) -> None:
+async def clock_error_secs(server_secs: Callable[[], Awaitable[int]]) -> float:
+    """How far this machine's clock is off the venue's at least, either way.
+
+    The venue tells whole seconds: its clock is somewhere within the second it names, at some time during the call.
+    """
     before = time.time()
-    server = await _call("clock", venue.server_secs)
-    # The venue tells whole seconds: its clock is somewhere within the second it names.
-    off = max(server - time.time(), before - (server + 1), 0.0)
+    server = await server_secs()
+    return max(server - time.time(), before - (server + 1), 0.0)
+
+
+async def _check_clock(venue: Venue) -> None:
+    off = await _call("clock", lambda: clock_error_secs(venue.server_secs))
     if off > CLOCK_TOLERANCE_SECS:
         raise StartRefused(
             f"this machine's clock is {off:.1f} s off the venue's, at most {CLOCK_TOLERANCE_SECS} s: "

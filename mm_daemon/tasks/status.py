@@ -1,4 +1,4 @@
-"""Watches what the venue allows: market status, which channels do not always tell, and cash when it seems short."""
+"""Watches what the venue allows: market status, which channels do not always tell, clock, and cash when it is short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.market import Market
 from mm_daemon.core.units import ConditionId
 from mm_daemon.exchange.api import Complete, Unavailable, Venue
-from mm_daemon.exchange.errors import RejectReason
+from mm_daemon.exchange.errors import RejectReason, VenueError
+from mm_daemon.tasks.startup import CLOCK_TOLERANCE_SECS, clock_error_secs
 
 PERIOD_SECS = 60.0
 ABOUT_THE_MARKET = frozenset(
@@ -57,6 +58,7 @@ class StatusWatch:
                     await self._woken.wait()
             except TimeoutError:
                 self._due.update(dict.fromkeys(self._desk.markets))
+                await self.check_clock()
             self._woken.clear()
             if self._cash_due:
                 self._cash_due = False
@@ -64,6 +66,16 @@ class StatusWatch:
             due, self._due = self._due, {}
             for market in due:
                 await self._look(self._desk.markets[market])
+
+    async def check_clock(self) -> None:
+        """Say so when this machine's clock has drifted from the venue's: signatures carry the time."""
+        try:
+            off = await clock_error_secs(self._venue.server_secs)
+        except VenueError as error:
+            log.warning("clock_unavailable", why=str(error))
+            return
+        if off > CLOCK_TOLERANCE_SECS:
+            log.error("clock_off", secs=round(off, 1))
 
     async def _look(self, state: MarketState) -> None:
         match await self._venue.market_status(state.market):
