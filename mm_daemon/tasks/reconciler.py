@@ -133,7 +133,7 @@ class Reconciler:
         self._desk.apply(order.id, OrderEvent.SEEN_LIVE, now_ns)
 
     async def decide_open_fates(self) -> None:
-        """Look up orders that are undecided, missing from the last read, or gone without a final word on their fills."""
+        """Look up orders that are undecided, missing from the last read, or gone with fills still to be told."""
         now_ns = self._clock_ns()
         due = [
             order
