@@ -82,6 +82,11 @@ class Ledger:
         self.balance(address).settled += amount
         self.deposited += amount
 
+    def withdraw(self, address: str, amount: Cash) -> None:
+        """Take pUSD out of a wallet, whatever its open orders have reserved."""
+        self.balance(address).settled -= amount
+        self.deposited -= amount
+
     def split(self, address: str, market: Market, size: Size) -> None:
         """Turn pUSD into the same number of YES and NO tokens."""
         self.balance(address).settled -= size
@@ -138,6 +143,18 @@ class Ledger:
             else:
                 balance.outgoing += leg.amount
 
+    def reverse(self, trade: Trade, legs: Iterable[Leg]) -> None:
+        """Take a booked trade back: what it owed is owed no more, and the pairs it made or dissolved never were."""
+        self.fees -= trade.fee
+        for part in trade.makers:
+            self._lock(part, back=True)
+        for leg in legs:
+            balance = self.balance(leg.address, leg.asset)
+            if leg.amount >= 0:
+                balance.incoming -= leg.amount
+            else:
+                balance.outgoing += leg.amount
+
     def check(self, market: Market) -> None:
         """Check that money is conserved, and that `market` has as many YES as NO tokens as dollars behind them.
 
@@ -178,13 +195,20 @@ class Ledger:
                 Leg(seller.maker, COLLATERAL, value),
             ]
         sign = 1 if part.kind is MatchKind.MINT else -1
-        self.locked[maker.market] = self.locked.get(maker.market, 0) + sign * size
+        self._lock(part)
         return [
             Leg(maker.maker, COLLATERAL, -sign * value),
             Leg(maker.maker, maker.token, sign * size),
             Leg(taker.maker, COLLATERAL, -sign * (size - value)),
             Leg(taker.maker, taker.token, sign * size),
         ]
+
+    def _lock(self, part: MakerPart, *, back: bool = False) -> None:
+        """Move the dollars behind a pair of tokens that a match made or dissolved, or move them back."""
+        if part.kind is not MatchKind.NORMAL:
+            way = 1 if (part.kind is MatchKind.MINT) is not back else -1
+            market = part.order.market
+            self.locked[market] = self.locked.get(market, 0) + way * part.size
 
 
 def _asset(order: SimOrder) -> TokenId:

@@ -119,6 +119,7 @@ class Admission:
             tif=envelope.orderType,
             post_only=envelope.postOnly,
             expiration=int(payload.expiration),
+            signed_ms=int(payload.timestamp),
             budget=Cash(cash) if is_market_buy else Cash(0),
         )
 

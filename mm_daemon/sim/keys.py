@@ -146,6 +146,10 @@ class Heartbeats:
         del self._armed[key]
         return True
 
+    def forget(self, key: str) -> bool:
+        """Disarm a switch as if its deadline had passed; returns whether there was one."""
+        return self._armed.pop(key, None) is not None
+
     def _arm(self, key: str, now_ms: int) -> Heartbeat:
         self._sent += 1
         id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"heartbeat:{key}:{self._sent}"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiohttp.typedefs import Middleware
 
 from mm_daemon.core.units import USD, Cash
 from mm_daemon.sim.books import Books, VenueBooks
@@ -81,9 +83,9 @@ def make_venue(options: ExchangeOptions, clock: Callable[[], int] = wall_clock_m
 
 @asynccontextmanager
 async def running_exchange(
-    options: ExchangeOptions, clock: Callable[[], int] = wall_clock_ms
+    options: ExchangeOptions, clock: Callable[[], int] = wall_clock_ms, middlewares: Sequence[Middleware] = ()
 ) -> AsyncIterator[Exchange]:
-    """Run an exchange while the block lasts.
+    """Run an exchange while the block lasts; `middlewares` stand outside of everything that it answers.
 
     Raises:
         ConservationError: money was made or lost: a bug of the exchange.
@@ -97,7 +99,7 @@ async def running_exchange(
         books = recording = Recording.load(options.recording, venue, options.speed)
     elif options.flow:
         start_flow(venue, options.seed, options.speed)
-    server = ExchangeServer(venue, books)
+    server = ExchangeServer(venue, books, middlewares)
     if recording is not None:
         recording.on_frame(server.market_hub.publish)
     try:

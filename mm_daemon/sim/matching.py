@@ -77,6 +77,14 @@ class OrderBook:
         """The best price of one side of the YES axis."""
         return self._ladders[side].best()
 
+    def best_without(self, side: Side, maker: str) -> Price | None:
+        """The best price of one side at which somebody other than `maker` rests."""
+        ladder = self._ladders[side]
+        for price in ladder.prices():
+            if any(order.maker != maker for order in ladder.queue(price).values()):
+                return price
+        return None
+
     def levels(self, side: Side) -> list[tuple[Price, Size]]:
         """Price and total size of one side of the YES axis, best first."""
         return [(price, self.level_size(side, price)) for price in self._ladders[side].prices()]

@@ -44,8 +44,10 @@ class TradeStatus(StrEnum):
     """The steps of a trade's settlement, as the wire spells them."""
 
     MATCHED = "MATCHED"
+    RETRYING = "RETRYING"
     MINED = "MINED"
     CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
 
 
 class Refusal(Exception):
@@ -78,6 +80,8 @@ class SimOrder:
     post_only: bool = False
     expiration: int = 0
     created_ms: int = 0
+    signed_ms: int = 0
+    """When its maker says that it was made."""
     budget: Cash = NO_CASH
     internal: bool = False
     matched: Size = NO_SIZE

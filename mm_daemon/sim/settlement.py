@@ -1,6 +1,7 @@
-"""From matched to confirmed: trades, their fees, and the steps in which their money settles.
+"""From matched to its end: trades, their fees, and the steps in which their money settles.
 
-Tokens and proceeds count as settled at CONFIRMED, the only good end a trade has; until then they cannot be spent.
+Tokens and proceeds count as settled at CONFIRMED; until then they cannot be spent. A trade that FAILED never was: what
+it owed is owed no more, and the orders it filled stay filled.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import groupby
 
 from mm_daemon.core.units import DOLLAR, Cash, Price, Size
@@ -19,6 +21,11 @@ KEPT_TRADES = 50_000
 """Trades of API keys that can still be looked up."""
 FEE_GRAIN = 10
 """Fees are rounded to five decimals, which is ten micro-dollars, and are at least that."""
+
+
+Path = tuple[TradeStatus, ...]
+"""The steps that are still before a trade."""
+GOOD_PATH: Path = (TradeStatus.MINED, TradeStatus.CONFIRMED)
 
 
 def taker_fee(price: Price, size: Size, rate: int) -> Cash:
@@ -48,11 +55,16 @@ def transaction_of(trade: Trade) -> str:
 
 
 class Settlement:
-    """The ledger of trades."""
+    """The ledger of trades.
+
+    Attributes:
+        path_of: says, when a trade is matched, which steps it will take.
+    """
 
     def __init__(self, ledger: Ledger, mined_after_ms: int, confirmed_after_ms: int) -> None:
         self.mined_after_ms = mined_after_ms
         self.confirmed_after_ms = confirmed_after_ms
+        self.path_of: Callable[[Trade], Path] = lambda trade: GOOD_PATH
         self.trades: OrderedDict[str, Trade] = OrderedDict()
         self._ledger = ledger
         self._legs: dict[str, list[Leg]] = {}
@@ -65,12 +77,16 @@ class Settlement:
             while len(self.trades) > KEPT_TRADES:
                 self.trades.popitem(last=False)
 
-    def mine(self, trade: Trade, now_ms: int) -> None:
-        """The trade's transaction is in a block."""
-        trade.status, trade.updated_ms = TradeStatus.MINED, now_ms
-        trade.transaction_hash = transaction_of(trade)
+    def delay_before(self, status: TradeStatus) -> int:
+        """How long a trade takes to the step `status`, in milliseconds."""
+        return self.confirmed_after_ms if status is TradeStatus.CONFIRMED else self.mined_after_ms
 
-    def confirm(self, trade: Trade, now_ms: int) -> None:
-        """The trade is final: what it owes becomes settled balances."""
-        trade.status, trade.updated_ms = TradeStatus.CONFIRMED, now_ms
-        self._ledger.settle(self._legs.pop(trade.id))
+    def advance(self, trade: Trade, status: TradeStatus, now_ms: int) -> None:
+        """Take one step: into a block (MINED), to the good end (CONFIRMED), or to the bad one (FAILED)."""
+        trade.status, trade.updated_ms = status, now_ms
+        if status is TradeStatus.MINED:
+            trade.transaction_hash = transaction_of(trade)
+        elif status is TradeStatus.CONFIRMED:
+            self._ledger.settle(self._legs.pop(trade.id))
+        elif status is TradeStatus.FAILED:
+            self._ledger.reverse(trade, self._legs.pop(trade.id))

@@ -23,7 +23,7 @@ from mm_daemon.sim.marketdata import LevelChange, MarketFeed, MarketFrame
 from mm_daemon.sim.markets import Listing
 from mm_daemon.sim.matching import OrderBook
 from mm_daemon.sim.model import DUST, Refusal, SimOrder, Tif, Trade
-from mm_daemon.sim.settlement import Settlement, make_trades, taker_fee, transaction_of
+from mm_daemon.sim.settlement import Path, Settlement, make_trades, taker_fee, transaction_of
 from mm_daemon.sim.timers import Timers
 from mm_daemon.sim.verify import exchange_contracts
 from mm_daemon.sim.wire import new_market_frame, order_event, trade_event
@@ -136,6 +136,20 @@ class Venue:
     def deposit(self, address: str, usd: int) -> None:
         """Add whole dollars to a wallet."""
         self.ledger.deposit(address.lower(), Cash(usd * USD))
+
+    def withdraw(self, address: str, usd: int) -> None:
+        """Take whole dollars out of a wallet, at most what it has; orders that it cannot pay any more are cancelled."""
+        wallet = address.lower()
+        held = self.ledger.balance(wallet)
+        self.ledger.withdraw(wallet, Cash(max(0, min(usd * USD, held.settled - held.outgoing))))
+        for order in reversed(self.orders_of(wallet)):
+            if held.spendable < 0 and order.side is Side.BUY:
+                self._take_off([order], "CANCELED_NOT_ENOUGH_BALANCE")
+
+    def lose_heartbeat(self, key: str) -> None:
+        """Act as if a key's heartbeats had not come for too long."""
+        if self.heartbeats.forget(key):
+            self._take_off(self.live_orders(key), "CANCELED")
 
     def conserves(self) -> bool:
         """Whether money and tokens add up in every market.
@@ -269,7 +283,7 @@ class Venue:
                 party.trades.append(trade.id)
                 self._note(party)
             self.settlement.open(trade)
-            self._after(self.settlement.mined_after_ms, partial(self._mine, trade))
+            self._settle_later(trade, self.settlement.path_of(trade))
         if trades:
             self.ledger.check(state.market)
             self.ledger.check_solvent(party for trade in trades for party in trade.orders)
@@ -315,14 +329,16 @@ class Venue:
             self._send_order(order, "CANCELLATION")
             self._forget_finished(order)
 
-    def _mine(self, trade: Trade, _due: int) -> None:
-        self.settlement.mine(trade, self.clock())
-        self._send_trade(trade)
-        self._after(self.settlement.confirmed_after_ms, partial(self._confirm, trade))
+    def _settle_later(self, trade: Trade, path: Path) -> None:
+        if path:
+            self._after(self.settlement.delay_before(path[0]), partial(self._settle, trade, path))
 
-    def _confirm(self, trade: Trade, _due: int) -> None:
-        self.settlement.confirm(trade, self.clock())
+    def _settle(self, trade: Trade, path: Path, _due: int) -> None:
+        """Take the first step of a trade's path, and wait for the others."""
+        self.settlement.advance(trade, path[0], self.clock())
+        self.ledger.check(self.markets[trade.taker.market].market)
         self._send_trade(trade)
+        self._settle_later(trade, path[1:])
 
     def _print_trade(self, state: MarketState, trade: Trade, due_ms: int) -> None:
         self._publish(state.feed.tape(trade, due_ms, transaction_of(trade)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,15 +22,46 @@ QUEUED_FRAMES = 4_096
 INVALID = "INVALID OPERATION"
 
 
+@dataclass
+class Line:
+    """The way from a channel to its clients. Faults tamper with it.
+
+    Attributes:
+        tamper: does with each frame what it likes instead of sending it; None: frames are sent.
+        answers_ping: whether a client's PING is answered.
+    """
+
+    tamper: Callable[[Client, str], None] | None = None
+    answers_ping: Callable[[Client], bool] = lambda client: True
+
+
 class Client:
     """One socket and the texts that wait to be sent on it."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, line: Line) -> None:
         self.socket = web.WebSocketResponse(compress=False)
+        self._line = line
         self._request = request
         self._waiting: asyncio.Queue[str] = asyncio.Queue(QUEUED_FRAMES)
 
     def send(self, text: str) -> None:
+        """Send a frame by the channel's line."""
+        if self._line.tamper is None:
+            self.queue(text)
+        else:
+            self._line.tamper(self, text)
+
+    def send_bytes(self, raw: bytes) -> None:
+        """Put bytes on the connection as they are, past the websocket protocol."""
+        if self._request.transport is not None:
+            self._request.transport.write(raw)
+
+    def hang_up(self) -> None:
+        """End the connection without a goodbye, once everything written has left."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+
+    def queue(self, text: str) -> None:
         """Queue a text; a client whose queue is full is dropped without a goodbye, as the venue does."""
         try:
             self._waiting.put_nowait(text)
@@ -50,7 +82,8 @@ class Client:
                 if message.type is not WSMsgType.TEXT:
                     continue
                 if message.data == "PING":
-                    self.send("PONG")
+                    if self._line.answers_ping(self):
+                        self.queue("PONG")
                 else:
                     yield message.data
         finally:
@@ -67,6 +100,7 @@ class MarketHub:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self.line = Line()
         self._clients: set[_MarketClient] = set()
         self._by_token: dict[str, set[_MarketClient]] = {}
 
@@ -84,9 +118,13 @@ class MarketHub:
             for client in clients:
                 client.send(text)
 
+    def clients(self) -> list[Client]:
+        """Everybody who is connected."""
+        return list(self._clients)
+
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /ws/market."""
-        client = _MarketClient(request)
+        client = _MarketClient(request, self.line)
         self._clients.add(client)
         try:
             async with aclosing(client.texts()) as texts:
@@ -133,8 +171,8 @@ class MarketHub:
 
 
 class _MarketClient(Client):
-    def __init__(self, request: web.Request) -> None:
-        super().__init__(request)
+    def __init__(self, request: web.Request, line: Line) -> None:
+        super().__init__(request, line)
         self.tokens: set[str] = set()
         self.has_custom = False
 
@@ -144,6 +182,7 @@ class UserHub:
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
+        self.line = Line()
         self._clients: set[_UserClient] = set()
 
     def publish(self, frame: UserFrame) -> None:
@@ -154,9 +193,13 @@ class UserHub:
             for client in clients:
                 client.send(text)
 
+    def clients(self) -> list[Client]:
+        """Everybody who is connected."""
+        return list(self._clients)
+
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /ws/user: the first text has to prove a key, else the socket is closed."""
-        client = _UserClient(request)
+        client = _UserClient(request, self.line)
         self._clients.add(client)
         try:
             async with aclosing(client.texts()) as texts:
@@ -200,8 +243,8 @@ class UserHub:
 
 
 class _UserClient(Client):
-    def __init__(self, request: web.Request) -> None:
-        super().__init__(request)
+    def __init__(self, request: web.Request, line: Line) -> None:
+        super().__init__(request, line)
         self.owner = ""
         self.markets: set[str] | None = None
         """None: every market."""
