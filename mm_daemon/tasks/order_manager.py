@@ -249,6 +249,9 @@ class OrderManager:
             raise
         for verdict in verdicts:
             self._receive_verdict(verdict)
+        for verdict in verdicts:
+            if isinstance(verdict, Refused) and verdict.reason.is_fatal:
+                raise VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}")
 
     def _never_were(self, batch: list[SignedOrder]) -> None:
         """Nothing happened: these orders were not taken, and are made anew when the venue takes orders again."""
@@ -278,7 +281,7 @@ class OrderManager:
         self.wake(order.market)
 
     def _receive_refusal(self, market: ConditionId, verdict: Refused) -> None:
-        """A refused order's market is quoted anew after a back-off; a reason that will not go away stops the daemon."""
+        """A refused order's market is quoted anew after a back-off."""
         self.statistics["refused"] += 1
         log.warning(
             "order_refused",
@@ -287,8 +290,6 @@ class OrderManager:
             reason=verdict.reason.value,
             text=verdict.text,
         )
-        if verdict.reason.is_fatal:
-            raise VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}")
         self._retry_later(market)
         self.on_refused(market, verdict.reason)
         if verdict.reason is not RejectReason.POST_ONLY_CROSSED:

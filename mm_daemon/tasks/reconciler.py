@@ -27,6 +27,9 @@ LOOK_NS = 500_000_000
 GRACE_NS = 3_000_000_000
 """How long fills may come after an order is gone, and how long an order nobody knows is still believed possible."""
 PERIOD_SECS = 30.0
+OPEN_FATES = (OrderState.UNKNOWN, OrderState.GONE)
+EXPECTED = (OrderState.LIVE, OrderState.CANCELLING)
+"""States in which a complete read shows an order."""
 CANCELS_AT_ONCE = 100
 TRADES_MARGIN_SECS = 60
 RETRY_SECS = 1.0
@@ -40,6 +43,7 @@ class Reconciler:
     """Keeps the desk true.
 
     Attributes:
+        foreign_orders: what to do with orders on our key that are not ours; a reload replaces it.
         passes: complete readings of orders and trades so far.
         repairs: orders and fills that a reading put right.
     """
@@ -58,7 +62,7 @@ class Reconciler:
         self._wake = wake
         self._filled = filled
         self._clock_ns = clock_ns
-        self._foreign_orders = foreign_orders
+        self.foreign_orders = foreign_orders
         self._foreign: set[OrderId] = set()
         self._trades_since = int(time.time())
         self._looked: dict[str, int] = {}
@@ -94,7 +98,7 @@ class Reconciler:
         seen = {report.id for report in reports}
         await self._take_open_orders(reports)
         for order in list(self._desk.orders.working()):
-            is_expected = order.state in (OrderState.LIVE, OrderState.CANCELLING) and order.since_ns < began_ns
+            is_expected = order.state in EXPECTED and order.since_ns < began_ns
             if is_expected and order.id not in seen:
                 await self._look_up(order)
         self.passes += 1
@@ -105,14 +109,14 @@ class Reconciler:
         strangers = [report for report in reports if not self._take_report(report)]
         fresh = [report for report in strangers if report.id not in self._foreign]
         self._foreign = {report.id for report in strangers}
-        if self._foreign_orders == "ignore" or not strangers:
+        if self.foreign_orders == "ignore" or not strangers:
             return
         for report in fresh:
-            log.warning("foreign_order_rests", order=report.id, token=report.token, policy=self._foreign_orders)
-        if self._foreign_orders == "count":
+            log.warning("foreign_order_rests", order=report.id, token=report.token, policy=self.foreign_orders)
+        if self.foreign_orders == "count":
             for report in fresh:
                 self._count(report)
-        elif self._foreign_orders == "cancel":
+        elif self.foreign_orders == "cancel":
             try:
                 await self._venue.cancel([report.id for report in strangers[:CANCELS_AT_ONCE]])
             except VenueError as error:
@@ -138,7 +142,7 @@ class Reconciler:
         due = [
             order
             for order in self._desk.orders.working()
-            if (order.state in (OrderState.UNKNOWN, OrderState.GONE) or order.lookups)
+            if (order.state in OPEN_FATES or (order.lookups and order.state in EXPECTED))
             and now_ns - max(order.since_ns, self._looked.get(order.id, 0)) > LOOK_NS
         ]
         for order in due:

@@ -136,9 +136,12 @@ async def test_a_refusal_for_good_ends_the_task(reason: RejectReason) -> None:
     stage.wish(49, 51)
     await turns()
     [post] = stage.venue.waiting("place")
-    post.settle([Refused(order.id, reason, "for good") for order in post.argument])
+    bid, ask = post.argument
+    post.settle([Refused(bid.id, reason, "for good"), *stage.venue.accept([ask])])
     with pytest.raises(VenueRefused, match=reason.value):
         await asyncio.wait_for(run, 1)
+    # What the venue said of the others in the batch is not lost.
+    assert [(order.id, order.state) for order in stage.desk.orders.working()] == [(ask.id, OrderState.LIVE)]
 
 
 @pytest.mark.parametrize(
