@@ -6,6 +6,7 @@ import random
 
 import msgspec
 
+from mm_daemon.core.book import book_hash
 from mm_daemon.core.market import Market
 from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size, TokenId, format_price, format_size, mirror
 from mm_daemon.exchange.polymarket.auth import ApiCredentials
@@ -65,18 +66,29 @@ def price_change(of: Market, changes: list[tuple[Side, Price, Size]], touch: tup
 
 
 def book(of: Market, bids: Levels, asks: Levels, time_ms: int) -> str:
-    """A book frame of the YES token, best level last in both lists."""
+    """A book frame of the YES token, best level last in both lists, with its true hash: the daemon audits books."""
+    last_trade = Price(5000)
     frame = {
         "market": of.condition_id,
         "asset_id": of.yes,
         "timestamp": str(time_ms),
-        "hash": f"{time_ms:040x}",
+        "hash": book_hash(
+            market=of.condition_id,
+            token=of.yes,
+            time_ms=time_ms,
+            bids=bids.items(),
+            asks=asks.items(),
+            min_size=of.min_size,
+            tick=of.tick,
+            neg_risk=of.neg_risk,
+            last_trade=last_trade,
+        ),
         "bids": [{"price": format_price(p), "size": format_size(bids[p])} for p in sorted(bids)],
         "asks": [{"price": format_price(p), "size": format_size(asks[p])} for p in sorted(asks, reverse=True)],
         "tick_size": format_price(of.tick),
         "min_order_size": format_size(of.min_size),
         "neg_risk": of.neg_risk,
-        "last_trade_price": "0.500",
+        "last_trade_price": f"{last_trade / DOLLAR:.3f}",
         "event_type": "book",
     }
     return msgspec.json.encode([frame]).decode()

@@ -143,7 +143,8 @@ def read(file: Path) -> list[Timing]:
         if not chosen:
             continue
         group = f"stages {kind}"
-        names = dict.fromkeys(name for path in sorted(chosen, key=len, reverse=True) for name in path)
+        found = dict.fromkeys(name for path in sorted(chosen, key=len, reverse=True) for name in path)
+        names = [name for name in found if 2 * sum(name in path for path in chosen) > len(chosen)]  # usual stages only
         rows += [timing(group, name, [path.get(name, 0) for path in chosen]) for name in names]
         rows.append(timing(group, "sum: bytes in to bytes out", [sum(path.values()) for path in chosen]))
     return rows

@@ -88,7 +88,7 @@ class Venue:
 
     def connection(self) -> Connection:
         """The protocol of a new connection."""
-        return Connection(self._answer, self._opened)
+        return Connection(self._answer, self._subscribed)
 
     def frame(self, move: Move) -> bytes:
         """A `price_change` frame as bytes for the socket."""
@@ -99,7 +99,7 @@ class Venue:
             levels[price] = size
         return text_frame(price_change(MARKET, changes, touch, self._time_ms).encode())
 
-    def _opened(self, path: str, socket: Connection) -> None:
+    def _subscribed(self, path: str, socket: Connection) -> None:
         if path == "/ws/user":
             self._user_socket = socket
             return

@@ -39,17 +39,16 @@ class Connection(asyncio.Protocol):
 
     Args:
         answer: the JSON body for a request.
-        opened: called with a websocket's path and the connection once it is subscribed, that is after its first text.
+        subscribed: called with a websocket's path and the connection at each text that subscribes to something.
     """
 
-    def __init__(self, answer: Callable[[Request], Any], opened: Callable[[str, Connection], None]) -> None:
+    def __init__(self, answer: Callable[[Request], Any], subscribed: Callable[[str, Connection], None]) -> None:
         self._answer = answer
-        self._opened = opened
+        self._subscribed = subscribed
         self._received = bytearray()
         self._arrived_ns = 0
         self._is_reading = False
         self._path = ""
-        self._is_subscribed = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -134,9 +133,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif text == b"PING":
             self.send_text(text_frame(b"PONG"))
-        elif not self._is_subscribed:
-            self._is_subscribed = True
-            self._opened(self._path, self)
+        elif b'"unsubscribe"' not in text:
+            self._subscribed(self._path, self)
         return bool(received)
 
 
