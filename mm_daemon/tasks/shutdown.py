@@ -54,7 +54,14 @@ async def stop_trading(
     may_rest = 0 if verified else desk.open_orders
     verdict = Verdict(verified, may_rest, time.monotonic() - started)
     log.info("trading_stopped", verified=verdict.is_verified, may_rest=may_rest, secs=round(verdict.secs, 3))
+    log.info("position_at_stop", tokens=_tokens_held(desk), cash=desk.cash)
     return verdict
+
+
+def _tokens_held(desk: Desk) -> dict[str, tuple[int, int]]:
+    """YES and NO of each market that we hold something in, unsettled fills included, in micro-shares."""
+    held = {state.market.slug: state.position.holdings for state in desk.markets.values()}
+    return {slug: (holdings.yes, holdings.no) for slug, holdings in held.items() if holdings.yes or holdings.no}
 
 
 async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, clock_ns: Callable[[], int]) -> bool:
