@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp.typedefs import Middleware
+from aiohttp.web import RouteDef
 
 from mm_daemon.core.units import USD, Cash
 from mm_daemon.sim.books import Books, VenueBooks
@@ -83,9 +84,14 @@ def make_venue(options: ExchangeOptions, clock: Callable[[], int] = wall_clock_m
 
 @asynccontextmanager
 async def running_exchange(
-    options: ExchangeOptions, clock: Callable[[], int] = wall_clock_ms, middlewares: Sequence[Middleware] = ()
+    options: ExchangeOptions,
+    clock: Callable[[], int] = wall_clock_ms,
+    middlewares: Sequence[Middleware] = (),
+    routes: Sequence[RouteDef] = (),
 ) -> AsyncIterator[Exchange]:
-    """Run an exchange while the block lasts; `middlewares` stand outside of everything that it answers.
+    """Run an exchange while the block lasts.
+
+    `middlewares` stand outside of everything that it answers; `routes` are served beside its own.
 
     Raises:
         ConservationError: money was made or lost: a bug of the exchange.
@@ -100,6 +106,7 @@ async def running_exchange(
     elif options.flow:
         start_flow(venue, options.seed, options.speed)
     server = ExchangeServer(venue, books, middlewares)
+    server.app.add_routes(routes)
     if recording is not None:
         recording.on_frame(server.market_hub.publish)
     try:
