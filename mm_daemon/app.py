@@ -10,40 +10,37 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import IntEnum
 from typing import Any
 
 import structlog
 import uvloop
 
+from mm_daemon.books import Books
 from mm_daemon.config import Config
 from mm_daemon.connection import Connection, polymarket
-from mm_daemon.core.desk import Desk, MarketState
+from mm_daemon.controls import handlers
+from mm_daemon.core.desk import Desk
 from mm_daemon.credentials import PrivateKey
+from mm_daemon.engine import Engine
 from mm_daemon.exchange.errors import AuthError
+from mm_daemon.journal.errors import LedgerError
+from mm_daemon.ops.control import Handler, control_socket, socket_path
+from mm_daemon.ops.lock import LockHeld, wallet_lock
+from mm_daemon.ops.logs import configure_logging
 from mm_daemon.plugins import load_strategy_settings
+from mm_daemon.reload import read_again
 from mm_daemon.strategies.api import Strategy
-from mm_daemon.tasks.audit import Audit
-from mm_daemon.tasks.balances import Balances
-from mm_daemon.tasks.feed import Feed
-from mm_daemon.tasks.heartbeat import Heartbeat
 from mm_daemon.tasks.order_manager import OrderManager, VenueRefused
-from mm_daemon.tasks.quoting import Quoting
-from mm_daemon.tasks.reconciler import Reconciler
 from mm_daemon.tasks.shutdown import Verdict, stop_trading
 from mm_daemon.tasks.startup import StartRefused, start_up
-from mm_daemon.tasks.status import StatusWatch
-from mm_daemon.tasks.user_feed import HOLD, UserFeed
 
 STOP_SECS = 8.0
 """The deadline over cancelling and verifying; with the rest of the stop it stays below ten seconds."""
 HEARTBEAT_ENDS_SECS = 15
 """When our heartbeat ends, the venue cancels what still rests within this time."""
-READY_SECS = 5.0
-STUCK_SECS = 10.0
-"""The quoting loop stands still when its timer has not turned for this long beyond its interval."""
-TOKENS_PER_SOCKET = 100
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -61,27 +58,49 @@ class ExitCode(IntEnum):
     """Stopped, but open orders could not be verified."""
     REFUSED = 4
     """The venue refuses us for good."""
+    LOCKED = 5
+    """Another daemon trades this wallet."""
 
 
 class Daemon:
-    """One daemon: a desk, a strategy, a venue, and the tasks between them."""
+    """One daemon: a desk, a strategy, a venue, and from start to stop the engine between them."""
 
-    def __init__(self, config: Config, strategy: Strategy, connect: Callable[[Desk], Connection]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        strategy: Strategy,
+        connect: Callable[[Desk], Connection],
+        as_read: Config | None = None,
+    ) -> None:
         self.config = config
+        self._as_read = as_read or config
         self.strategy = strategy
         self.desk = Desk(config.risk.limits(strategy.max_position, strategy.max_total_position))
         self.connection = connect(self.desk)
         self.venue = self.connection.venue
         self.manager = OrderManager(self.desk, self.venue, time.monotonic_ns)
+        self.engine: Engine | None = None
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
+        self._commands: dict[str, Handler] = {}
 
     def request_stop(self, why: str) -> None:
         """Begin the stop; asking again changes nothing."""
         if not self._stop.is_set():
             log.info("stop_requested", why=why)
             self._stop.set()
+
+    def reload(self) -> None:
+        """Read the settings again and put them in force; settings that do not fit change nothing."""
+        fresh = read_again(self._as_read, self.strategy)
+        if fresh is None:
+            return
+        if fresh.log != self._as_read.log:
+            configure_logging(fresh.log.level, fresh.log.format)
+        self._as_read = fresh
+        if self.engine is not None:
+            self.engine.take_risk(fresh.risk)
 
     async def run(self) -> ExitCode:
         """Live: start, trade until a stop is requested or a task fails, stop.
@@ -90,11 +109,12 @@ class Daemon:
         """
         code, verdict = ExitCode.UNVERIFIED, None
         try:
-            if await self._start():
-                verdict = await self._trade()
-            elif self.desk.markets:
-                verdict = await self._take_down()
-            code = self._exit_code(verdict)
+            async with self._state() as books:
+                if await self._start(books):
+                    verdict = await self._trade(books)
+                elif self.desk.markets:
+                    verdict = await self._take_down()
+                code = self._exit_code(verdict)
         except StartRefused as refusal:
             code = ExitCode(refusal.exit_code)
             log.error("start_refused", why=str(refusal))
@@ -103,16 +123,37 @@ class Daemon:
             self._log_end(code, verdict)
         return code
 
+    @asynccontextmanager
+    async def _state(self) -> AsyncIterator[Books]:
+        """Hold what lies in the state directory: the wallet's lock, the books, the control socket.
+
+        Raises:
+            StartRefused: it cannot be held.
+        """
+        directory, wallet = self.config.state_directory, self.connection.wallet
+        async with AsyncExitStack() as stack:
+            try:
+                stack.enter_context(wallet_lock(directory, wallet))
+                books = Books(self.desk, directory, wallet)
+                stack.push_async_callback(books.close)
+                await stack.enter_async_context(control_socket(socket_path(directory), self._commands))
+            except LockHeld as held:
+                raise StartRefused(str(held), ExitCode.LOCKED) from held
+            except (LedgerError, OSError) as error:
+                raise StartRefused(f"state cannot be kept in {directory}: {error}", ExitCode.CONFIG) from error
+            yield books
+
     def _log_end(self, code: ExitCode, verdict: Verdict | None) -> None:
         facts: dict[str, object] = {"exit_code": int(code), "meaning": code.name.lower()}
         if verdict is not None and not verdict.is_verified:
             facts |= {"orders_that_may_rest": verdict.may_rest, "venue_cancels_them_within_secs": HEARTBEAT_ENDS_SECS}
         log.info("stopped", **facts)
 
-    async def _start(self) -> bool:
+    async def _start(self, books: Books) -> bool:
         """Run the start-up checks; False if a stop was requested meanwhile."""
+        policy = self.config.risk.orders_at_start
         starting = asyncio.create_task(
-            start_up(self.desk, self.venue, self.strategy.markets, self.config.risk.orders_at_start, time.monotonic_ns)
+            start_up(self.desk, self.venue, self.strategy.markets, policy, time.monotonic_ns, books.keeper)
         )
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,11 +165,13 @@ class Daemon:
         starting.result()
         return True
 
-    async def _trade(self) -> Verdict:
+    async def _trade(self, books: Books) -> Verdict:
         """Run every task until the stop, then take everything down while they still listen."""
+        engine = self.engine = Engine(self.desk, self.strategy, self.connection, self.manager, books, self.config.risk)
+        self._commands.update(handlers(engine.guard, engine.quoting, self.manager, self.venue))
         async with asyncio.TaskGroup() as group:
             workers = [
-                group.create_task(self._guarded(name, work), name=name) for name, work in self._workers().items()
+                group.create_task(self._guarded(name, work), name=name) for name, work in engine.workers().items()
             ]
             self.started.set()
             log.info("started", markets=[state.market.slug for state in self.desk.markets.values()])
@@ -137,55 +180,6 @@ class Daemon:
             for worker in workers:
                 worker.cancel()
         return verdict
-
-    def _workers(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Wire the tasks to each other."""
-        desk, venue, manager, clock_ns = self.desk, self.venue, self.manager, time.monotonic_ns
-        quoting = Quoting(desk, self.strategy, manager, clock_ns)
-        manager.requote = quoting.requote
-        reconciler = Reconciler(desk, venue, manager.wake, quoting.filled, clock_ns, self.config.risk.foreign_orders)
-        balances = Balances(desk, venue, quoting.market_changed)
-        status = StatusWatch(desk, venue, balances.check_cash, quoting.market_changed)
-        manager.on_refused = status.refused
-        manager.hold(HOLD)  # until the user channel is up and everything was read
-        user_feed = UserFeed(
-            desk, self.connection.user_channel(), manager, quoting.filled, reconciler.synchronise, clock_ns
-        )
-
-        def is_healthy() -> bool:
-            still_secs = (clock_ns() - quoting.decided_ns) / 1e9
-            return still_secs < self.strategy.refresh_interval_secs + STUCK_SECS
-
-        heartbeat = Heartbeat(venue, manager, is_healthy, reconciler.synchronise)
-        tokens = [state.market.yes for state in desk.markets.values()]
-        shards = [tokens[start : start + TOKENS_PER_SOCKET] for start in range(0, len(tokens), TOKENS_PER_SOCKET)]
-        feeds = [Feed(desk, self.connection.market_channel(shard), shard, quoting) for shard in shards]
-
-        def distrust(state: MarketState, why: str) -> None:
-            feeds[tokens.index(state.market.yes) // TOKENS_PER_SOCKET].distrust(state, why)
-
-        return {
-            "orders": manager.run(),
-            "quoting": quoting.run(self._ready(feeds)),
-            "heartbeat": heartbeat.run(),
-            "reconciler": reconciler.run(),
-            "status": status.run(),
-            "balances": balances.run(),
-            "audit": Audit(desk, venue, distrust, clock_ns).run(),
-            "user_feed": user_feed.run(),
-            **{f"feed_{number}": feed.run() for number, feed in enumerate(feeds)},
-        }
-
-    async def _ready(self, feeds: list[Feed]) -> None:
-        """Wait until our orders were read and every book came once, for as long as a start may take."""
-        try:
-            async with asyncio.timeout(READY_SECS):
-                await self.manager.free.wait()
-                for feed in feeds:
-                    await feed.complete.wait()
-        except TimeoutError:
-            missing = [state.market.slug for state in self.desk.markets.values() if not state.book.is_known]
-            log.warning("started_without", holds=self.manager.holds, books_missing=missing)
 
     async def _guarded(self, name: str, work: Awaitable[None]) -> None:
         """Run one task; its failure is the daemon's, and begins the stop."""
@@ -210,23 +204,28 @@ class Daemon:
 
 
 async def live(
-    config: Config, private_key: PrivateKey, watch: Callable[[Daemon], Awaitable[None]] | None = None
+    config: Config,
+    private_key: PrivateKey,
+    watch: Callable[[Daemon], Awaitable[None]] | None = None,
+    as_read: Config | None = None,
 ) -> int:
-    """Run a daemon until SIGTERM or SIGINT.
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP reads its settings again.
 
     Args:
         config: where to trade and within which limits.
         private_key: of the account.
         watch: runs beside the daemon, to show it; cancelled at the end.
+        as_read: the settings as they stand in the file, where `config` is not the same: a reload compares with them.
 
     Returns:
         The exit code.
     """
     plugin, settings = load_strategy_settings(config)
-    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk))
+    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk), as_read)
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, daemon.request_stop, number.name)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     watching = asyncio.ensure_future(watch(daemon)) if watch else None
     try:
         return await daemon.run()

@@ -188,7 +188,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         file: the main file as it was named.
         mode: "sim" or "live".
         strategy_file: the strategy's file, resolved against the main file's folder.
-        state_directory: absolute; not created here.
+        state_directory: absolute, the mode's own folder; not created here.
     """
 
     file: Path
@@ -225,7 +225,7 @@ def load_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
         file=file,
         mode=settings.mode,
         strategy_file=file.parent / settings.strategy,
-        state_directory=_state_directory(settings.state, file, environ),
+        state_directory=_state_directory(settings.state, settings.mode, file, environ),
         venue=settings.venue,
         wallet=settings.wallet,
         risk=settings.risk,
@@ -265,16 +265,17 @@ def effective(config: Config) -> str:
         venue=config.venue,
         wallet=config.wallet,
         risk=config.risk,
-        state=StateSettings(directory=str(config.state_directory)),
+        state=StateSettings(directory=str(config.state_directory.parent)),
         log=config.log,
         sim=config.sim,
     )
     return render(main)
 
 
-def _state_directory(state: StateSettings, file: Path, environ: Mapping[str, str]) -> Path:
+def _state_directory(state: StateSettings, mode: str, file: Path, environ: Mapping[str, str]) -> Path:
+    """The folder for one mode's state: what was traded on the built-in exchange never meets what was traded live."""
     given = state.directory or environ.get("STATE_DIRECTORY", "").partition(":")[0] or "state"
-    return (file.parent / given).absolute()
+    return (file.parent / given).absolute() / mode
 
 
 def _refuse_secrets(table: Mapping[str, object], file: Path) -> None:

@@ -19,6 +19,7 @@ class Connection(msgspec.Struct):
 
     venue: Venue
     account: str
+    wallet: str
     market_channel: Callable[[list[TokenId]], MarketChannel]
     user_channel: Callable[[], UserChannel]
 
@@ -44,5 +45,9 @@ def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connectio
         return venue.user_channel(config.venue.user_ws_url)
 
     return Connection(
-        venue, venue.account, lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens), user_channel
+        venue,
+        venue.account,
+        venue.wallet,
+        lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens),
+        user_channel,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 
 from mm_daemon.app import Daemon, live
+from mm_daemon.books import ledger_file
 from mm_daemon.config import Config
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.sim.child import exchange_beside
@@ -30,10 +32,17 @@ def sim_config(config: Config, url: str) -> Config:
     )
 
 
+def forget_world(state_directory: Path) -> None:
+    """Remove the books of an earlier run: every start makes a new exchange, and a new account on it."""
+    for file in (ledger_file(state_directory), *state_directory.glob(f"{ledger_file(state_directory).name}-*")):
+        file.unlink(missing_ok=True)
+
+
 async def simulated(config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None) -> int:
     """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
     sim = config.sim
+    forget_world(config.state_directory)
     async with exchange_beside(
         markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
     ) as url:
-        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch)
+        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config)

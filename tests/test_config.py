@@ -128,7 +128,7 @@ def test_state_directory(
     write: Callable[[str | bytes], Path], tmp_path: Path, given_in_file: str, environ: dict[str, str], expected: str
 ) -> None:
     """The file goes before systemd, systemd before the default; a relative one is relative to the file."""
-    assert load_config(write(MINIMAL + given_in_file), environ).state_directory == tmp_path / expected
+    assert load_config(write(MINIMAL + given_in_file), environ).state_directory == tmp_path / expected / "sim"
 
 
 BAD_MAIN: list[tuple[str, str, str]] = [

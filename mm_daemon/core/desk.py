@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from mm_daemon.core.book import Book, Touch
-from mm_daemon.core.events import Fill, OrderReport, TradeReport
+from mm_daemon.core.events import Fill, OrderReport, TradeReport, TradeStatus
 from mm_daemon.core.fills import FillBook, Step
 from mm_daemon.core.inventory import Position
 from mm_daemon.core.market import Market, direction
@@ -147,26 +147,61 @@ class Desk:
         """Book, settle or reverse our fills in a trade; each does its work once however often it is told."""
         effects = []
         for fill in report.fills:
-            state = self._by_token.get(fill.token)
-            order = self.orders.get(fill.order_id)
-            side = order.side if order else fill.side
-            if state is None or side is None:
-                self.strangers += 1
+            found = self._place_of(fill)
+            if found is None:
                 continue
+            state, side, order = found
             step = self.fills.receive(fill, report.status)
             if step is Step.NOTHING:
                 continue
-            outcome = state.market.outcome(fill.token)
-            self._move_cash(side, step, state.position.receive_fill(outcome, side, fill.price, fill.size, step), fill)
+            self._book(state, side, fill, step)
             if step in (Step.BOOK, Step.BOOK_SETTLED) and order is not None:
                 self.orders.receive_fill(fill.order_id, fill.size, now_ns)
                 self._order_changed(order)
-            self.refresh(state.market.condition_id)
-            effects.append(FillEffect(fill, side, direction(outcome, side), step))
-            if self.witness is not None:
-                self.witness.fill_changed(effects[-1], state)
+            effects.append(self._effect(state, side, fill, step))
+            self._tell(effects[-1], state)
         self.recent.extend(effects)
         return effects
+
+    def take_over_trade(self, report: TradeReport, *, is_new: bool) -> None:
+        """A trade from before our start, when balances were just read: what is settled is in them, the rest is booked.
+
+        Args:
+            report: the trade as the venue tells it now.
+            is_new: whether it belongs to what our own accounts have to know; the witness is told what it changes.
+        """
+        for fill in report.fills:
+            found = self._place_of(fill)
+            if found is None:
+                continue
+            state, side, _ = found
+            step = self.fills.receive(fill, report.status)
+            if report.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
+                self._book(state, side, fill, Step.BOOK)
+            if is_new and step is not Step.NOTHING:
+                self._tell(self._effect(state, side, fill, step), state)
+
+    def _place_of(self, fill: Fill) -> tuple[MarketState, Side, Order | None] | None:
+        """The market and side of a fill; None if it is of another market, or nobody names its side."""
+        state = self._by_token.get(fill.token)
+        order = self.orders.get(fill.order_id)
+        side = order.side if order else fill.side
+        if state is None or side is None:
+            self.strangers += 1
+            return None
+        return state, side, order
+
+    def _book(self, state: MarketState, side: Side, fill: Fill, step: Step) -> None:
+        outcome = state.market.outcome(fill.token)
+        self._move_cash(side, step, state.position.receive_fill(outcome, side, fill.price, fill.size, step), fill)
+        self.refresh(state.market.condition_id)
+
+    def _effect(self, state: MarketState, side: Side, fill: Fill, step: Step) -> FillEffect:
+        return FillEffect(fill, side, direction(state.market.outcome(fill.token), side), step)
+
+    def _tell(self, effect: FillEffect, state: MarketState) -> None:
+        if self.witness is not None:
+            self.witness.fill_changed(effect, state)
 
     def _move_cash(self, side: Side, step: Step, change: Cash, fill: Fill) -> None:
         """What a BUY paid is gone at once; what a SELL brings can be spent when it is settled."""

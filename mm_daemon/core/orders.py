@@ -228,6 +228,12 @@ class OrderTable:
         self._working[order.id] = order
         self._by_market.setdefault(order.market, {})[order.id] = order
 
+    def remember(self, order: Order) -> None:
+        """Take in an order of an earlier run as dead, so that late messages about it find it; known ones stay."""
+        if order.id not in self:
+            order.state = OrderState.DEAD
+            self._dead[order.id] = order
+
     def apply(self, id: OrderId, event: OrderEvent, now_ns: int) -> Order:
         """Move an order along the table.
 

@@ -18,6 +18,7 @@ from mm_daemon.core.desk import Desk
 from mm_daemon.core.units import Cash, ConditionId, format_usd
 
 TURN_SECS = 1.0
+MOST_ERRORS = 10_000
 LEDGER_HOLD = "ledger_unwritable"
 END_HOLD = "ends_soon"
 
@@ -75,6 +76,7 @@ class Guard:
     """Watches once a second, and carries out a person's pause and resume.
 
     Attributes:
+        limits: the operator's limits over time; a reload replaces them.
         halts: why quoting is halted until a person resumes it: "kill: …" or "pause: …".
         alert: called with the reason of each kill.
     """
@@ -91,10 +93,10 @@ class Guard:
         self._desk = desk
         self._holder = holder
         self._accounts = accounts
-        self._limits = limits
+        self.limits = limits
         self._clock_ns = clock_ns
         self._unix_secs = unix_secs
-        self._errors: deque[int] = deque(maxlen=limits.max_order_errors)
+        self._errors: deque[int] = deque(maxlen=MOST_ERRORS)
         self.halts: dict[str, None] = {}
         self.alert: Callable[[str], None] = lambda reason: None
 
@@ -107,10 +109,10 @@ class Guard:
     def look(self) -> None:
         """One look at everything."""
         self._accounts.mark({id: s.twice_mid for id, s in self._desk.markets.items() if s.twice_mid is not None})
-        if self._accounts.day_loss > self._limits.max_daily_loss:
+        if self._accounts.day_loss > self.limits.max_daily_loss:
             self.kill(
                 f"daily loss of ${format_usd(self._accounts.day_loss)} is over "
-                f"${format_usd(self._limits.max_daily_loss)}"
+                f"${format_usd(self.limits.max_daily_loss)}"
             )
         problem = self._accounts.problem
         if problem is not None:
@@ -121,7 +123,7 @@ class Guard:
         now = self._unix_secs()
         for id, state in self._desk.markets.items():
             end = state.market.end_secs
-            if end and now > end - self._limits.stop_before_end_secs:
+            if end and now > end - self.limits.stop_before_end_secs:
                 self._holder.hold(END_HOLD, id)
             else:
                 self._holder.release(END_HOLD, id)
@@ -130,9 +132,10 @@ class Guard:
         """An order was refused or not answered; too many of them within the window end it."""
         now_ns = self._clock_ns()
         self._errors.append(now_ns)
-        window_ns = self._limits.order_error_window_secs * 1_000_000_000
-        if len(self._errors) == self._limits.max_order_errors and now_ns - self._errors[0] <= window_ns:
-            self.kill(f"{len(self._errors)} order errors within {self._limits.order_error_window_secs} s")
+        window_ns = self.limits.order_error_window_secs * 1_000_000_000
+        recent = sum(1 for at in self._errors if now_ns - at <= window_ns)
+        if recent >= self.limits.max_order_errors:
+            self.kill(f"{recent} order errors within {self.limits.order_error_window_secs} s")
 
     def kill(self, reason: str) -> None:
         """Pull every quote, for good until a person resumes."""

@@ -44,6 +44,7 @@ class Reconciler:
 
     Attributes:
         foreign_orders: what to do with orders on our key that are not ours; a reload replaces it.
+        trades_read: called with the unix second up to which trades were read completely.
         passes: complete readings of orders and trades so far.
         repairs: orders and fills that a reading put right.
     """
@@ -66,6 +67,7 @@ class Reconciler:
         self._foreign: set[OrderId] = set()
         self._trades_since = int(time.time())
         self._looked: dict[str, int] = {}
+        self.trades_read: Callable[[int], None] = lambda until_secs: None
         self.passes = 0
         self.repairs = 0
 
@@ -203,6 +205,7 @@ class Reconciler:
                 log_effects(self._desk, effects)
                 self._filled(effects)
         self._trades_since = began
+        self.trades_read(began)
         return True
 
     async def _complete(self, what: str, read: Awaitable[Read[T]]) -> T | None:

@@ -20,12 +20,14 @@ from mm_daemon.core.orders import Order, OrderEvent, new_order
 from mm_daemon.core.units import Cash, Outcome, Size, format_size, format_usd
 from mm_daemon.exchange.api import Complete, Read, Unavailable, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, Rejected, RejectReason, Restricted, VenueError
+from mm_daemon.journal.keeper import Bookkeeper
 
 CLOCK_TOLERANCE_SECS = 2
 TRIES = 5
 RETRY_SECS = 0.5
 TRADES_BACK_SECS = 3600
 """Trades of the last hour may still be on their way to the chain."""
+TRADES_MARGIN_SECS = 60
 
 EXIT_CONFIG = 2
 EXIT_UNVERIFIED = 3
@@ -49,8 +51,9 @@ async def start_up(
     market_refs: Sequence[str],
     orders_at_start: Literal["cancel", "adopt"],
     clock_ns: Callable[[], int],
+    books: Bookkeeper | None = None,
 ) -> None:
-    """Bring the desk to the venue's truth.
+    """Bring the desk to the venue's truth, and the books, if there are any, to the desk's.
 
     Raises:
         StartRefused: something is wrong that quoting must not begin with.
@@ -62,7 +65,7 @@ async def start_up(
     for ref in market_refs:
         await _load_market(desk, venue, ref)
     await _deal_with_orders_found(desk, venue, orders_at_start, clock_ns)
-    await _load_holdings(desk, venue, clock_ns)
+    await _load_holdings(desk, venue, books)
     await _call("heartbeat", venue.heartbeat)
 
 
@@ -182,7 +185,7 @@ def _adopt(desk: Desk, report: OrderReport, now_ns: int) -> None:
     log.info("order_adopted", order=order.id, market=state.market.slug)
 
 
-async def _load_holdings(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) -> None:
+async def _load_holdings(desk: Desk, venue: Venue, books: Bookkeeper | None) -> None:
     """Take balances from the venue; trades that are not settled yet come on top, settled ones are in them.
 
     The trades are read on both sides of the balances until nothing moved in between.
@@ -190,7 +193,9 @@ async def _load_holdings(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) 
     Raises:
         StartRefused: something could not be read, or there is nothing to trade with.
     """
-    since = int(time.time()) - TRADES_BACK_SECS
+    began = int(time.time())
+    cursor = books.cursor if books else None
+    since = _prime(desk, books, began - TRADES_BACK_SECS, cursor)
     trades = await _read("trades", lambda: venue.trades(since))
     for _ in range(TRIES):
         await _take_balances(desk, venue)
@@ -198,14 +203,15 @@ async def _load_holdings(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) 
         if _statuses(before) == _statuses(trades):
             break
     for trade in trades:
-        if trade.status in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
-            for fill in trade.fills:
-                desk.fills.receive(fill, trade.status)
-        else:
-            desk.receive_trade(trade, clock_ns())
+        is_pending = trade.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED)
+        desk.take_over_trade(trade, is_new=is_pending or cursor is not None)
     for order in desk.orders.working():
         order.filled = order.matched  # an adopted order's fills are in the balances or in the trades just booked
         desk.refresh(order.market)
+    if books is not None:
+        for state in desk.markets.values():
+            books.opening(state.market, state.position.yes.held, state.position.no.held, None)
+        books.set_cursor(began)
     log.info(
         "holdings_loaded",
         cash=format_usd(desk.cash),
@@ -215,6 +221,24 @@ async def _load_holdings(desk: Desk, venue: Venue, clock_ns: Callable[[], int]) 
             if state.position.yes.held or state.position.no.held
         },
     )
+
+
+def _prime(desk: Desk, books: Bookkeeper | None, since: int, cursor: int | None) -> int:
+    """Tell the desk what the books know of fills and orders of earlier runs.
+
+    Returns:
+        Since when trades have to be read: before the cursor, and before every fill that was not settled by then.
+    """
+    if books is None or cursor is None:
+        return since
+    since = min(since, cursor - TRADES_MARGIN_SECS)
+    for fill, status in books.known_fills(since * 1000):
+        desk.fills.receive(fill, status)
+        if status is TradeStatus.MATCHED and fill.time_ms:
+            since = min(since, fill.time_ms // 1000 - TRADES_MARGIN_SECS)
+    for known in books.known_orders(since * 1000):
+        desk.orders.remember(known.order)
+    return since
 
 
 def _statuses(trades: Sequence[TradeReport]) -> dict[str, TradeStatus]:
