@@ -256,7 +256,7 @@ async def test_a_lost_connection_in_the_middle() -> None:
 
 
 async def test_single_frames() -> None:
-    """A book with one side is taken; changes without a book change nothing. Its hash is over facts it does not carry."""
+    """A one-sided book is taken, though its hash covers facts it does not carry; changes without a book do nothing."""
     frames = [frame for name in SINGLES for frame in frames_of(name)]
     async with speaking(frames) as url:
         witness = await fed(url, markets_of(frames), len(frames))

@@ -63,6 +63,31 @@ async def test_the_mid_moves(scene: Scene) -> None:
         assert await daemon.stop() == 0
 
 
+async def test_a_tick_change(scene: Scene) -> None:
+    """A finer grid is a new epoch: the old quotes are pulled, and the new ones stand on the new grid."""
+    async with scene.daemon() as daemon:
+        await scene.quoted()
+        assert scene.prices == (cents(49), cents(51))
+        old = scene.ids
+        scene.exchange.venue.set_tick(MARKET, cents(0.1))
+        await until(lambda: not old & scene.ids, "the old quotes are pulled")
+        await until(lambda: scene.is_two_sided and scene.prices == (cents(49.5), cents(50.5)), "quotes on the new grid")
+        assert await daemon.stop() == 0
+    assert scene.orders == []
+
+
+async def test_a_market_is_resolved(scene: Scene) -> None:
+    """When the market is decided nothing more is quoted, and the stop finds nothing to do."""
+    async with scene.daemon() as daemon:
+        await scene.quoted()
+        scene.exchange.venue.resolve(MARKET, Outcome.YES)
+        await daemon.logged("quotes_pulled")
+        sent = len(daemon.events("order_sent"))
+        assert await daemon.stop() == 0
+        assert len(daemon.events("order_sent")) == sent
+        assert daemon.events("quotes_pulled")[-1]["why"] == "resolved"
+
+
 async def test_an_outage_of_the_sockets(scene: Scene) -> None:
     """While deaf nothing is quoted; once the sockets are back the position is read anew and quoting goes on."""
     async with scene.daemon() as daemon:
