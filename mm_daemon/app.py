@@ -193,7 +193,8 @@ class Daemon:
             self.request_stop(f"{name} failed")
 
     async def _take_down(self) -> Verdict:
-        return await stop_trading(self.desk, self.venue, self.manager, STOP_SECS, time.monotonic_ns)
+        read_trades = self.engine.reconciler.read_trades if self.engine else None
+        return await stop_trading(self.desk, self.venue, self.manager, STOP_SECS, time.monotonic_ns, read_trades)
 
     def _exit_code(self, verdict: Verdict | None) -> ExitCode:
         if isinstance(self._failure, VenueRefused | AuthError):

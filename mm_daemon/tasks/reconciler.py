@@ -92,7 +92,7 @@ class Reconciler:
     async def read_once(self) -> bool:
         """One reading; False if something was unavailable, and then nothing was removed."""
         began_ns = self._clock_ns()
-        if not await self._read_trades():
+        if not await self.read_trades():
             return False
         reports = await self._complete("open_orders", self._venue.open_orders())
         if reports is None:
@@ -151,7 +151,7 @@ class Reconciler:
             self._looked[order.id] = now_ns
             await self._look_up(order)
         gone = [o for o in due if o.state is OrderState.GONE and now_ns - o.since_ns > GRACE_NS]
-        if gone and await self._read_trades():
+        if gone and await self.read_trades():
             for order in gone:
                 if order.exposure:
                     log.warning("fills_never_told", order=order.id, matched=order.matched, filled=order.filled)
@@ -190,8 +190,8 @@ class Reconciler:
             self._wake(order.market)
         return True
 
-    async def _read_trades(self) -> bool:
-        """Apply every trade since the last complete read, with a margin."""
+    async def read_trades(self) -> bool:
+        """Apply every trade since the last complete read, with a margin; False if they were unavailable."""
         began = int(time.time())
         trades: list[TradeReport] | None = await self._complete(
             "trades", self._venue.trades(self._trades_since - TRADES_MARGIN_SECS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import structlog
@@ -38,19 +38,33 @@ class Verdict(NamedTuple):
 
 
 async def stop_trading(
-    desk: Desk, venue: Venue, manager: OrderManager, budget_secs: float, clock_ns: Callable[[], int]
+    desk: Desk,
+    venue: Venue,
+    manager: OrderManager,
+    budget_secs: float,
+    clock_ns: Callable[[], int],
+    read_trades: Callable[[], Awaitable[bool]] | None = None,
 ) -> Verdict:
-    """Take every order off the book and verify it.
+    """Take every order off the book and verify it; then read the last fills, which no event may have told us of.
 
     Placement ends the moment this is called. Never raises on what the venue does; the verdict tells.
+
+    Args:
+        desk, venue, manager, clock_ns: as everywhere.
+        budget_secs: one deadline over all of it.
+        read_trades: reads and books what traded; False if the venue did not let it.
     """
     started = time.monotonic()
     manager.is_stopping = True
+    verified = False
     try:
         async with asyncio.timeout(budget_secs):
-            verified = await _cancel_until_empty(desk, venue, manager, clock_ns)
+            await _cancel_until_empty(desk, venue, manager, clock_ns)
+            verified = True
+            while read_trades is not None and not await read_trades():
+                await asyncio.sleep(FIRST_PAUSE_SECS)
     except TimeoutError:
-        verified = False
+        log.warning("stop_out_of_time", missing="the last fills" if verified else "an empty book")
     may_rest = 0 if verified else desk.open_orders
     verdict = Verdict(verified, may_rest, time.monotonic() - started)
     log.info("trading_stopped", verified=verdict.is_verified, may_rest=may_rest, secs=round(verdict.secs, 3))
@@ -64,7 +78,7 @@ def _tokens_held(desk: Desk) -> dict[str, tuple[int, int]]:
     return {slug: (holdings.yes, holdings.no) for slug, holdings in held.items() if holdings.yes or holdings.no}
 
 
-async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, clock_ns: Callable[[], int]) -> bool:
+async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, clock_ns: Callable[[], int]) -> None:
     """Cancel and read until a complete read is empty and no order is undecided.
 
     What rests does not wait for a placement in flight: that one stays undecided, and is cancelled when it lands.
@@ -78,7 +92,7 @@ async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, c
             log.warning("cancel_failed", why=str(error))
         resting = await _read_resting(desk, venue, clock_ns)
         if resting == [] and await _all_decided(desk, venue, clock_ns):
-            return True
+            return
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECS)
 
