@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 wrong configuration or arguments (nothing was sent); `run`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -204,6 +205,42 @@ def check_config(config: ConfigFile) -> None:
     _, strategy = load_strategy_settings(settings)
     typer.echo(f"# {settings.file}\n{effective(settings)}")
     typer.echo(f"# {settings.strategy_file}\n{render(strategy, 'strategy')}", nl=False)
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document, every amount as an exact decimal string.")]
+
+
+@app.command()
+def status(config: ConfigFile, as_json: Json = False) -> None:
+    """Show positions, orders, today's result, pauses and kills as the ledger has them."""
+    from mm_daemon.report import show_status
+
+    _show_ledger(config, lambda ledger: show_status(ledger, as_json=as_json))
+
+
+@app.command()
+def pnl(
+    config: ConfigFile,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="How many UTC days, today included.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Show profit and loss per market and day, and what it is made of."""
+    from mm_daemon.report import show_pnl
+
+    _show_ledger(config, lambda ledger: show_pnl(ledger, days=days, as_json=as_json))
+
+
+def _show_ledger(config: Path, show: Callable[[Path], str]) -> None:
+    """Print what is made of the ledger; one line and exit code 2 where there is none that can be read."""
+    from mm_daemon.books import ledger_file
+    from mm_daemon.config import load_config
+    from mm_daemon.journal.errors import LedgerError
+
+    try:
+        typer.echo(show(ledger_file(load_config(config).state_directory)))
+    except LedgerError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
 
 
 @app.command()
