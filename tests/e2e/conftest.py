@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,14 @@ class Scene:
     def ids(self) -> set[OrderId]:
         """Ids of our orders."""
         return {order.id for order in self.orders}
+
+
+@asynccontextmanager
+async def beside(scene: Scene, folders: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """Another account on the same exchange, with a way of its own."""
+    exchange = scene.exchange
+    async with rest_proxy(exchange.url) as rest, line_to(URL(exchange.url).port or 0) as line:
+        yield Scene(exchange, rest, line, folders.mktemp("beside"))
 
 
 @pytest.fixture

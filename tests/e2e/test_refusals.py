@@ -11,7 +11,7 @@ import pytest
 from .conftest import Scene
 from .daemon import Addresses, Settings, running_daemon
 
-CONFIG, UNVERIFIED, REFUSED = 2, 3, 4
+CONFIG, REFUSED = 2, 4
 
 
 async def test_the_venue_refuses_our_key(scene: Scene) -> None:
@@ -105,10 +105,3 @@ async def test_a_wrong_clock(scene: Scene, off_secs: int) -> None:
     async with scene.daemon() as daemon:
         assert await daemon.exit_code(10) == CONFIG
         assert "clock" in daemon.events("start_refused")[0]["why"]
-
-
-async def test_a_venue_that_is_not_there(scene: Scene) -> None:
-    """Nothing listens: the start is tried a few times, then exit 3, for whether orders rest is not known."""
-    await scene.rest.close()
-    async with scene.daemon() as daemon:
-        assert await daemon.exit_code(20) == UNVERIFIED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import MARKET, Scene
+from .conftest import MARKET, Scene, beside
 from .daemon import DaemonProcess, Settings, running_daemon, until
 
 STOPPED, FAILED, UNVERIFIED = 0, 1, 3
@@ -61,24 +61,24 @@ async def test_stop_with_a_post_in_flight(scene: Scene) -> None:
     assert scene.orders == []
 
 
-async def test_stop_with_a_deaf_venue(scene: Scene) -> None:
-    """REST takes requests and never answers: exit 3 within 10 s, and the last line says how many orders may rest."""
-    async with scene.daemon() as daemon:
-        await scene.quoted()
-        scene.rest.is_deaf = True
-        assert await daemon.stop(within_secs=10) == UNVERIFIED
-        assert last_word(daemon) == ("stopped", UNVERIFIED)
-        assert daemon.log[-1]["orders_that_may_rest"] == 2
+async def test_stop_without_a_venue(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A venue that takes requests and never answers, one that is gone, one that never was: exit 3, each within 10 s.
 
-
-async def test_stop_with_the_venue_gone(scene: Scene) -> None:
-    """Every connection is refused: exit 3 within 10 s."""
-    async with scene.daemon() as daemon:
-        await scene.quoted()
-        await scene.line.cut()
-        await scene.rest.close()
-        assert await daemon.stop(within_secs=10) == UNVERIFIED
-        assert last_word(daemon) == ("stopped", UNVERIFIED)
+    The last line of the one that had quotes says how many orders may rest. The three run side by side.
+    """
+    async with beside(scene, tmp_path_factory) as gone, beside(scene, tmp_path_factory) as absent:
+        await absent.rest.close()
+        async with scene.daemon() as left_deaf, gone.daemon() as left_alone, absent.daemon() as never_started:
+            await asyncio.gather(scene.quoted(), gone.quoted())
+            scene.rest.is_deaf = True
+            await gone.line.cut()
+            await gone.rest.close()
+            stopped = await asyncio.gather(left_deaf.stop(within_secs=10), left_alone.stop(within_secs=10))
+            assert list(stopped) == [UNVERIFIED, UNVERIFIED]
+            assert await never_started.exit_code(10) == UNVERIFIED
+        for daemon in (left_deaf, left_alone, never_started):
+            assert last_word(daemon) == ("stopped", UNVERIFIED)
+        assert left_deaf.log[-1]["orders_that_may_rest"] == 2
 
 
 async def test_stop_during_start_up(scene: Scene) -> None:
