@@ -61,8 +61,8 @@ async def stop_trading(
         async with asyncio.timeout(budget_secs):
             await _cancel_until_empty(desk, venue, manager, clock_ns)
             verified = True
-            while read_trades is not None and not await read_trades():
-                await asyncio.sleep(FIRST_PAUSE_SECS)
+            if read_trades is not None:
+                await _until_read(read_trades)
     except TimeoutError:
         log.warning("stop_out_of_time", missing="the last fills" if verified else "an empty book")
     may_rest = 0 if verified else desk.open_orders
@@ -92,6 +92,15 @@ async def _cancel_until_empty(desk: Desk, venue: Venue, manager: OrderManager, c
             log.warning("cancel_failed", why=str(error))
         resting = await _read_resting(desk, venue, clock_ns)
         if resting == [] and await _all_decided(desk, venue, clock_ns):
+            return
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECS)
+
+
+async def _until_read(read: Callable[[], Awaitable[bool]]) -> None:
+    pause = FIRST_PAUSE_SECS
+    while True:
+        if await read():
             return
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECS)

@@ -15,7 +15,7 @@ from .run import STOP_SECS, Life, Seen
 
 Check = Callable[[Seen], list[str]]
 
-STOPPED, UNVERIFIED = 0, 3
+STOPPED, CLOCK_IS_WRONG, UNVERIFIED = 0, 2, 3
 READ_AGO_MS = 1_500
 """The position at the stop is as of the last reading, which may be this much older."""
 CUT_OFF = (
@@ -36,12 +36,11 @@ VERIFYING_SECS = 3.0
 
 
 def may_be_unverified(seen: Seen) -> bool:
-    """Whether the faults left the last process too little time to verify its stop, or to start at all."""
+    """Whether the faults left the last process too little time to verify its stop."""
     begun = seen.at_end.begun
     told_ms = seen.at_end.now_ms - round((seen.lives[-1].ended - seen.lives[-1].told_to_stop) * 1000)
     last_end_ms = max((at + round(secs * 1000) for kind, at, secs in begun if kind in CUT_OFF), default=0)
-    never_started = not seen.lives[-1].events("started")
-    return last_end_ms > told_ms + round((8.0 - VERIFYING_SECS) * 1000) or (never_started and last_end_ms > 0)
+    return last_end_ms > told_ms + round((8.0 - VERIFYING_SECS) * 1000)
 
 
 def ended_rightly(seen: Seen) -> list[str]:
@@ -64,11 +63,9 @@ def _allowed_codes(seen: Seen, life: Life, *, is_last: bool) -> set[int]:
     if is_last and not life.log:
         allowed.add(-signal.SIGTERM)  # before the first line of the program
     if not life.events("started"):
-        kinds = {kind for kind, _, _ in seen.at_end.begun}
-        if kinds & {*CUT_OFF, Kind.HEARTBEAT_LOST, Kind.CANCEL_ALL_FAILS}:
-            allowed.add(UNVERIFIED)
-        if Kind.CLOCK_SKEWED in kinds:
-            allowed.add(2)
+        allowed.add(UNVERIFIED)  # told to stop, or given up, before it knew what rests from an earlier life
+        if Kind.CLOCK_SKEWED in {kind for kind, _, _ in seen.at_end.begun}:
+            allowed.add(CLOCK_IS_WRONG)
     return allowed
 
 
@@ -98,7 +95,7 @@ def position_is_right(seen: Seen) -> list[str]:
     """What the daemon says it held at its verified stop is what the exchange says it held then."""
     life = seen.lives[-1]
     lines = life.events("position_at_stop")
-    if life.code != STOPPED or not lines:
+    if life.code != STOPPED or not lines or not life.events("started"):
         return []
     ours = {slug: tuple(pair) for slug, pair in lines[-1]["tokens"].items()}
     said_ms = _ms(lines[-1])
@@ -143,7 +140,7 @@ def log_is_clean(seen: Seen) -> list[str]:
         f"process {number}: {str(line)[:300]}"
         for number, life in enumerate(seen.lives)
         for line in life.log
-        if "text" in line or "exception" in line or line.get("event") == "task_failed"
+        if "event" not in line or "exception" in line or line.get("event") == "task_failed"
     ]
     return found[:5]
 
