@@ -117,7 +117,7 @@ class Bookkeeper:
             if secs in known.markouts_x:
                 tracked.markouts_x[horizon] = known.markouts_x[secs]
             elif mid is not None and known.booked_ms + REACH_MS >= now_ms:
-                self._markouts.add(tracked, horizon)
+                self._markouts.resume(tracked, horizon)
         if known.state == "booked":
             self._unended[fill.key] = tracked
 
@@ -173,8 +173,7 @@ class Bookkeeper:
         if not is_settled:
             self._unended[fill.key] = tracked
         if mid is not None:
-            for horizon in range(len(HORIZONS_SECS)):
-                self._markouts.add(tracked, horizon)
+            self._markouts.add(tracked)
         self._ledger.note(
             rows.fill_row(fill, effect.side, effect.direction, yes_price, mid, is_settled=is_settled, now_ms=now_ms),
             rows.account_row(id, account, now_ms),

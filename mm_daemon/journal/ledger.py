@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from mm_daemon.journal.errors import LedgerCorrupt, LedgerError, WrongAccount
+from mm_daemon.journal.errors import LedgerCorrupt, LedgerError, LedgerUnavailable, WrongAccount
 from mm_daemon.journal.rows import Row, event_row, meta_row
 from mm_daemon.journal.schema import MIGRATIONS, Migration, connect, create_private, open_database, typed_errors
 
@@ -218,7 +218,8 @@ class Ledger:
     def _commit(self, notes: Sequence[Note]) -> None:
         began = time.monotonic()
         connection = self._connection
-        assert connection is not None
+        if connection is None:
+            raise LedgerUnavailable(self.path, "is not open")
         connection.execute("BEGIN IMMEDIATE")
         try:
             for note in notes:
@@ -254,13 +255,19 @@ class Ledger:
             return
         if inode != self._inode:
             raise LedgerCorrupt(self.path, "is another file than the one we opened: it was replaced while in use")
-        if self._transactions and not all(Path(f"{self.path}{ending}").exists() for ending in ("-wal", "-shm")):
-            # Only a part is gone. Closing brings what our open log has into the file itself.
-            self._go_on_with(self._connection)
+        if self._connection is None:
+            self._connect()
+        elif self._transactions and not all(Path(f"{self.path}{ending}").exists() for ending in ("-wal", "-shm")):
+            # Only a part is gone: what our open log has goes into the file itself, and a new log is begun.
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                raise LedgerUnavailable(self.path, "its log was deleted, and somebody reads it: it will be tried again")
+            self._begin_anew()
 
     def _restore(self) -> None:
         """Write the data, which our open file still has, into a new file of the same name, and go on with that."""
-        assert self._connection is not None
+        if self._connection is None:
+            raise LedgerUnavailable(self.path, "was deleted twice, and is not open any more")
         aside = Path(f"{self.path}.restoring")
         aside.unlink(missing_ok=True)
         create_private(aside)
@@ -275,18 +282,22 @@ class Ledger:
             Path(f"{self.path}{ending}").unlink(missing_ok=True)
         aside.rename(self.path)
         self._inode = _inode(self.path)
-        self._go_on_with(self._connection)
+        self._begin_anew()
 
-    def _go_on_with(self, old: sqlite3.Connection | None) -> None:
-        """Close the connection and open the file anew; the next transaction says that it was so."""
-        if old is not None:
-            old.close()
-        self._connection = connect(self.path, timeout_secs=LOCK_SECS)
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+    def _begin_anew(self) -> None:
+        """Open the file again; the next transaction says that it was so."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._restored += 1
         log.error("ledger_restored", path=str(self.path), why="it was deleted while in use")
         self._batch.insert(0, (event_row("ledger_restored", "", "open file", "deleted", time.time_ns() // 1_000_000),))
         self._written -= 1  # the event was not noted, but is written with the rest
+        self._connect()
+
+    def _connect(self) -> None:
+        self._connection = connect(self.path, timeout_secs=LOCK_SECS)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _claim(connection: sqlite3.Connection, path: Path, account: str | None) -> None:

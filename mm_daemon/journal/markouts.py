@@ -61,8 +61,15 @@ class Markouts:
     def __len__(self) -> int:
         return sum(map(len, self._waiting))
 
-    def add(self, fill: Tracked, horizon: int) -> None:
-        """Wait for one markout of a fill whose mid is known; fills come in the order of their time."""
+    def add(self, fill: Tracked) -> None:
+        """Wait for every markout of a fill whose mid is known; fills come in the order of their time."""
+        for waiting in self._waiting:
+            if len(waiting) == self._max_pending:
+                self.missed += 1
+            waiting.append(fill)
+
+    def resume(self, fill: Tracked, horizon: int) -> None:
+        """Wait for one markout of a fill of an earlier run."""
         waiting = self._waiting[horizon]
         if len(waiting) == self._max_pending:
             self.missed += 1
