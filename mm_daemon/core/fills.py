@@ -60,7 +60,7 @@ class FillRecord(msgspec.Struct):
 class FillBook:
     """Every fill we heard of. Settled and failed ones are remembered up to a bound, pending ones always."""
 
-    def __init__(self, remember: int = 50_000) -> None:
+    def __init__(self, remember: int = 10_000) -> None:
         self._pending: dict[tuple[str, OrderId], FillRecord] = {}
         self._ended: OrderedDict[tuple[str, OrderId], FillRecord] = OrderedDict()
         self._remember = remember
