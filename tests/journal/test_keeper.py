@@ -147,6 +147,19 @@ async def test_a_failed_fill_leaves_nothing(house: House) -> None:
     assert house.keeper.statistics().unended_fills == 0
 
 
+async def test_a_fill_of_an_earlier_run_fails(house: House) -> None:
+    """What its spread and markouts were is known after the restart too, and taken back."""
+    house.mid(50)
+    fill = house.fill(YES, Side.BUY, 49, 100)
+    house.mid(48, secs=5)
+    await house.restart()
+    assert house.keeper.days[ID].markouts_x[0] // 20_000 == -usd(2)
+    house.told(fill, "failed")
+    house.mid(40, secs=55)
+    day = house.keeper.days[ID]
+    assert (day.pnl, day.spread_x, day.markouts_x, day.fills, day.volume) == (0, 0, [0, 0, 0], 0, 0)
+
+
 async def test_fees_rebates_and_rewards(house: House) -> None:
     """They are part of the day, and kept apart."""
     house.keeper.fee(ID, usd(3))
