@@ -339,12 +339,6 @@ class OrderManager:
             self._failure = error
             self._woken.set()
 
-    async def requests_done(self, within_secs: float) -> bool:
-        """Wait for the requests that are under way; False if some still are."""
-        if self._requests:
-            await asyncio.wait(self._requests, timeout=within_secs)
-        return not self._requests
-
     # Later
 
     def _retry_later(self, market: ConditionId) -> None:

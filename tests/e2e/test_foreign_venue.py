@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from .daemon import Addresses, Settings, new_key, running_daemon, until
+from .daemon import Addresses, Settings, new_key, patience, running_daemon, until
 
 SCRIPT = Path(__file__).with_name("foreign_venue.py")
 SLUG = "will-another-hand-do"
@@ -59,7 +59,7 @@ class ForeignVenue:
 
     async def quoted(self, below: tuple[Decimal, Decimal] | None = None, secs: float = 5.0) -> tuple[Decimal, Decimal]:
         """Wait for a quote on both sides, both below the given prices."""
-        async with asyncio.timeout(secs):
+        async with asyncio.timeout(patience(secs)):
             while True:
                 await self.look()
                 quote = self.quote
@@ -76,11 +76,11 @@ async def venue() -> AsyncIterator[ForeignVenue]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 15)
+    line = await asyncio.wait_for(process.stdout.readline(), patience(15))
     async with aiohttp.ClientSession() as session:
         yield ForeignVenue(json.loads(line)["url"], session)
     process.stdin.close()
-    await asyncio.wait_for(process.wait(), 5)
+    await asyncio.wait_for(process.wait(), patience(5))
 
 
 def test_nothing_of_ours_is_in_it() -> None:

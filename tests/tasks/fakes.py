@@ -197,7 +197,8 @@ class ScriptedVenue:
         return answer
 
     async def book(self, token: TokenId) -> Read[BookSnapshot]:
-        return Unavailable("not scripted")
+        answer: Read[BookSnapshot] = await self._ask("book", lambda: Unavailable("not scripted"), token)
+        return answer
 
     async def load_market(self, ref: str) -> Market:
         market: Market = await self._ask("load_market", lambda: self.markets[ref], ref)
