@@ -43,6 +43,8 @@ class Table:
             hits.update({kind.value: count for kind, count in outcome.seen.later.hits.items()})
         if outcome.plan.kills:
             hits["sigkill"] = len(outcome.plan.kills)
+        if any(kill.loses_ledger for kill in outcome.plan.kills):
+            hits["ledger_lost"] = 1
         for kind in hits:
             self.runs[kind] += 1
             self.passed[kind] += not outcome.violations

@@ -76,9 +76,14 @@ def nothing_outlives_the_stop(seen: Seen) -> list[str]:
         return [f"exit 0, and {len(seen.at_end.orders)} orders rest"]
     if code == STOPPED and seen.later.orders:
         return [f"exit 0, and {len(seen.later.orders)} orders came to rest afterwards"]
-    if seen.gone_secs is None:
+    if seen.gone_secs is None and not _was_disarmed(seen):
         return [f"exit {code}, and {len(seen.later.orders)} orders still rest 16 s later"]
     return []
+
+
+def _was_disarmed(seen: Seen) -> bool:
+    """Whether the dead-man switch had gone off before the last end, so that only a later beat could arm it again."""
+    return any(kind is Kind.HEARTBEAT_LOST for kind, _, _ in seen.at_end.begun) and not seen.lives[-1].events("started")
 
 
 def exposure_within_limits(seen: Seen) -> list[str]:
@@ -134,6 +139,29 @@ def fills_booked_once(seen: Seen) -> list[str]:
     return found
 
 
+def ledger_is_right(seen: Seen) -> list[str]:
+    """The ledger on disk has every fill of all lives once, in the right state, and the position that they make."""
+    life, ledger = seen.lives[-1], seen.ledger
+    lines = life.events("position_at_stop")
+    if life.code != STOPPED or not life.events("started") or not lines:
+        return []
+    if ledger is None:
+        return ["there is no ledger"]
+    found = []
+    ours = {slug: tuple(pair) for slug, pair in lines[-1]["tokens"].items()}
+    if ledger.tokens != ours:
+        found.append(f"accounts hold {ledger.tokens}, the daemon held {ours}")
+    real = {(fill.trade, fill.order): fill for fill in seen.later.fills}
+    found += [f"fill {key} is {ledger.fills[key]}, and never was" for key in ledger.fills.keys() - real.keys()]
+    for key, fill in real.items():
+        state = ledger.fills.get(key)
+        if state is None and fill.status != "FAILED" and not any(kill.loses_ledger for kill in seen.plan.kills):
+            found.append(f"fill {key} of {fill.matched_ms}, {fill.status}, is missing")
+        if (state == "failed" and fill.status != "FAILED") or (state == "settled" and fill.status != "CONFIRMED"):
+            found.append(f"fill {key} is {state}, the exchange says {fill.status}")
+    return found[:5]
+
+
 def log_is_clean(seen: Seen) -> list[str]:
     """No task failed, nothing was raised where nobody caught it, and no line is anything but JSON."""
     found = [
@@ -161,6 +189,7 @@ CHECKS: tuple[Check, ...] = (
     money_conserved,
     position_is_right,
     fills_booked_once,
+    ledger_is_right,
     log_is_clean,
     it_traded,
 )

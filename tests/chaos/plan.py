@@ -18,10 +18,11 @@ ORDER_USD = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """SIGKILL at a time, and a restart after a while."""
+    """SIGKILL at a time, and a restart after a while; in between the database may get lost."""
 
     at: float
     down_secs: float
+    loses_ledger: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Plan:
     Attributes:
         from_spawn: time counts from the process's start, so that faults hit the daemon's start as well.
         stop_at: when SIGTERM comes.
+        trade_secs: how long at least a restarted process trades before its end; None: it may end while it starts.
         risk: settings of the daemon other than the usual ones.
     """
 
@@ -40,6 +42,7 @@ class Plan:
     kills: list[Kill] = field(default_factory=list)
     stop_at: float = 6.0
     from_spawn: bool = False
+    trade_secs: float | None = None
     risk: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,7 +69,7 @@ def random_plan(seed: int) -> Plan:
     kills = []
     if rng.random() < 0.35:
         at = rng.uniform(0.3, duration - 1.0)
-        kills.append(Kill(at=round(at, 2), down_secs=round(rng.uniform(0, 1.0), 2)))
+        kills.append(Kill(at=round(at, 2), down_secs=round(rng.uniform(0, 1.0), 2), loses_ledger=rng.random() < 0.25))
         if rng.random() < 0.3:
             kills.append(Kill(at=round(at + rng.uniform(0.4, 2.5), 2), down_secs=round(rng.uniform(0, 0.5), 2)))
     last_start = kills[-1].at + kills[-1].down_secs if kills else 0.0
@@ -77,4 +80,5 @@ def random_plan(seed: int) -> Plan:
         kills=kills,
         stop_at=round(max(rng.uniform(3.0, duration), last_start + rng.uniform(0.1, 3.0)), 2),
         from_spawn=rng.random() < 0.2,
+        trade_secs=round(rng.uniform(0.2, 2.5), 2) if rng.random() < 0.8 else None,
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..e2e.daemon import DaemonProcess, running_daemon
+from ..e2e.daemon import DaemonProcess, running_daemon, until
 from .exchange import FaultyExchange, Report, faulty_exchange
+from .ledger import LedgerSeen, lose_ledger, read_ledger
 from .plan import Kill, Plan
 from .settings import write_settings
 
@@ -47,6 +48,7 @@ class Seen:
         at_end: the exchange's view when the last process was gone.
         later: the same a little later, or when the last order was gone.
         gone_secs: how long after the end the last order of ours was gone; None if one was still there.
+        ledger: what the daemon left on disk.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Seen:
     at_end: Report
     later: Report
     gone_secs: float | None
+    ledger: LedgerSeen | None
 
 
 @asynccontextmanager
@@ -78,14 +81,19 @@ async def run_plan(plan: Plan, folder: Path) -> Seen:
                 lives.append(record)
                 if epoch is None:
                     epoch = await _begin(plan, exchange, daemon)
+                elif plan.trade_secs is not None:
+                    await until(lambda line=record: line.events("started") or daemon.has_ended, "a restart", 20)
+                    await asyncio.sleep(plan.trade_secs)
                 await _end(plan, record, daemon, kill, epoch)
             if kill is not None:
                 await asyncio.sleep(kill.down_secs)
+                if kill.loses_ledger:
+                    lose_ledger(folder)
         at_end, later, gone_secs = await _aftermath(exchange, lives[-1])
     for number, each in enumerate(lives):
         text = "\n".join(str(line) for line in each.log)
         (folder / f"daemon-{number}.log").write_text(f"{text}\nexit code {each.code}\n")
-    return Seen(plan=plan, lives=lives, at_end=at_end, later=later, gone_secs=gone_secs)
+    return Seen(plan=plan, lives=lives, at_end=at_end, later=later, gone_secs=gone_secs, ledger=read_ledger(folder))
 
 
 async def _begin(plan: Plan, exchange: FaultyExchange, daemon: DaemonProcess) -> float:
