@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from mm_daemon.journal.ledger import Ledger
 from mm_daemon.tasks.balances import Difference
 
 LATCHES = ("pause", "kill")
+FLUSH_SECS = 2.0
 
 
 def unix_ms() -> int:
@@ -44,6 +46,7 @@ class Books:
         self.ledger = Ledger.open(ledger_file(state_directory), account=wallet)
         self.keeper = Bookkeeper(self.ledger, unix_ms)
         self.keeper.load()
+        self._flushing: asyncio.Future[bool] | None = None
         desk.witness = self.keeper
 
     @property
@@ -69,8 +72,9 @@ class Books:
         return {latch.kind: latch.reason for latch in self.keeper.latches.in_force}
 
     def set_latch(self, kind: str, reason: str, by: str) -> None:
-        """Remember a pause or kill on disk."""
+        """Remember a pause or kill on disk, safe from a loss of power too."""
         self.keeper.latches.set(kind, reason, by)
+        self._flushing = asyncio.ensure_future(self.ledger.flush(FLUSH_SECS))
 
     def clear_latches(self, by: str) -> None:
         """Forget every pause and kill."""

@@ -62,6 +62,7 @@ class OrderManager:
         self._timers: dict[ConditionId, asyncio.TimerHandle] = {}
         self._posts_resume_at = 0.0
         self._cancels_resume_at = 0.0
+        self._outdated: dict[ConditionId, None] = {}
         self._failure: BaseException | None = None
         self.free = asyncio.Event()
         self.free.set()
@@ -132,6 +133,9 @@ class OrderManager:
             self._woken.clear()
             if self._failure is not None:
                 raise self._failure
+            outdated, self._outdated = self._outdated, {}
+            for market in outdated:
+                self.requote(market)
             dirty, self._dirty = self._dirty, {}
             self._send(list(dirty))
 
@@ -351,7 +355,7 @@ class OrderManager:
 
     def _retry(self, market: ConditionId) -> None:
         del self._timers[market]
-        self.requote(market)
+        self._outdated[market] = None
         self.wake(market)
 
     def _again(self, markets: Sequence[ConditionId], secs: float) -> None:

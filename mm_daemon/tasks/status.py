@@ -52,11 +52,14 @@ class StatusWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        loop = asyncio.get_running_loop()
+        next_pass = loop.time() + PERIOD_SECS
         while True:
             try:
-                async with asyncio.timeout(PERIOD_SECS):
+                async with asyncio.timeout_at(next_pass):
                     await self._woken.wait()
             except TimeoutError:
+                next_pass = loop.time() + PERIOD_SECS
                 self._due.update(dict.fromkeys(self._desk.markets))
                 await self.check_clock()
             self._woken.clear()
