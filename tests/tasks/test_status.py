@@ -72,9 +72,13 @@ async def test_too_little_money_is_looked_into(watch: Watch) -> None:
     await until(lambda: watch.cash_read == 1, "the cash is read")
 
 
-async def test_every_market_is_read_once_a_period(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A market that closes without a word on the channel is found closed; what cannot be read is asked for again."""
+@pytest.fixture
+def short_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "PERIOD_SECS", 0.01)
+
+
+async def test_every_market_is_read_once_a_period(short_period: None, watch: Watch) -> None:
+    """A market that closes without a word on the channel is found closed; what cannot be read is asked for again."""
     market = watch.stage.market
     watch.stage.venue.answers["market_status"] = [
         Unavailable("HTTP 500"),
