@@ -16,7 +16,7 @@ import msgspec
 from mm_daemon.sim.faults.monitor import FillSeen, Snapshot
 from mm_daemon.sim.faults.schedule import Fault, Kind
 
-from .plan import LIMITS, SPEED, Plan
+from .plan import Plan
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -67,9 +67,9 @@ async def faulty_exchange(plan: Plan, folder: Path, *options: str) -> AsyncItera
     with (folder / "exchange.log").open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "mm_daemon.sim.faults", "--account", plan.account, "--seed", str(plan.seed)),
-            *("--file", str(schedule), "--markets", str(plan.markets), "--speed", str(SPEED)),
-            *("--max-position", str(LIMITS["max_position"]), "--max-total", str(LIMITS["max_total"])),
-            *("--max-open-orders", str(LIMITS["max_open_orders"]), *options),
+            *("--file", str(schedule), "--markets", str(plan.markets), "--speed", str(plan.speed)),
+            *("--max-position", str(plan.limits.max_position), "--max-total", str(plan.limits.max_total)),
+            *("--max-open-orders", str(plan.limits.max_open_orders), *options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

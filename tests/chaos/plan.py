@@ -11,9 +11,15 @@ from eth_account import Account
 
 from mm_daemon.sim.faults.schedule import Fault, Kind, random_schedule
 
-SPEED = 6.0
-LIMITS = {"max_position": 40.0, "max_total": 60.0, "max_open_orders": 12}
-ORDER_USD = 12.0
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the daemon is told, and is held to. Dollars, and orders."""
+
+    order: float = 12.0
+    max_position: float = 40.0
+    max_total: float = 60.0
+    max_open_orders: int = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +39,8 @@ class Plan:
         from_spawn: time counts from the process's start, so that faults hit the daemon's start as well.
         stop_at: when SIGTERM comes.
         trade_secs: how long at least a restarted process trades before its end; None: it may end while it starts.
-        risk: settings of the daemon other than the usual ones.
+        speed: of the order flow and of settlement.
+        risk, strategy: settings of the daemon other than the usual ones.
     """
 
     seed: int
@@ -43,7 +50,10 @@ class Plan:
     stop_at: float = 6.0
     from_spawn: bool = False
     trade_secs: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    speed: float = 6.0
     risk: dict[str, Any] = field(default_factory=dict)
+    strategy: dict[str, Any] = field(default_factory=dict)
 
     @property
     def private_key(self) -> str:

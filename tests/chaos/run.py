@@ -82,14 +82,14 @@ async def run_plan(plan: Plan, folder: Path) -> Seen:
                 if epoch is None:
                     epoch = await _begin(plan, exchange, daemon)
                 elif plan.trade_secs is not None:
-                    await until(lambda line=record: line.events("started") or daemon.has_ended, "a restart", 20)
+                    await _started(record, daemon)
                     await asyncio.sleep(plan.trade_secs)
                 await _end(plan, record, daemon, kill, epoch)
             if kill is not None:
                 await asyncio.sleep(kill.down_secs)
                 if kill.loses_ledger:
                     lose_ledger(folder)
-        at_end, later, gone_secs = await _aftermath(exchange, lives[-1])
+        at_end, later, gone_secs = await aftermath(exchange, lives[-1])
     for number, each in enumerate(lives):
         text = "\n".join(str(line) for line in each.log)
         (folder / f"daemon-{number}.log").write_text(f"{text}\nexit code {each.code}\n")
@@ -104,6 +104,11 @@ async def _begin(plan: Plan, exchange: FaultyExchange, daemon: DaemonProcess) ->
     return time.monotonic()
 
 
+async def _started(record: Life, daemon: DaemonProcess) -> None:
+    """Wait until a process trades, or has ended by itself."""
+    await until(lambda: record.events("started") or daemon.has_ended, "a restart", 20)
+
+
 async def _end(plan: Plan, record: Life, daemon: DaemonProcess, kill: Kill | None, epoch: float) -> None:
     """End the process when its hour has come. One that has ended by itself before is left to be judged."""
     due = epoch + (plan.stop_at if kill is None else kill.at)
@@ -113,7 +118,7 @@ async def _end(plan: Plan, record: Life, daemon: DaemonProcess, kill: Kill | Non
         daemon.send(signal.SIGTERM if kill is None else signal.SIGKILL)
 
 
-async def _aftermath(exchange: FaultyExchange, last: Life) -> tuple[Report, Report, float | None]:
+async def aftermath(exchange: FaultyExchange, last: Life) -> tuple[Report, Report, float | None]:
     """Look at the exchange at once, and again later; after an unverified end until nothing rests."""
     at_end = later = await exchange.report()
     gone_secs = None if at_end.orders else 0.0

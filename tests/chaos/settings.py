@@ -6,31 +6,31 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .plan import LIMITS, ORDER_USD, Plan
+from .plan import Plan
 
 
 def write_settings(plan: Plan, url: str, folder: Path) -> Path:
     """Write both files; returns the main one."""
     sockets = url.replace("http", "ws", 1) + "/ws"
-    strategy = {
+    strategy: dict[str, Any] = {
         "markets": [f"demo-{number}" for number in range(1, plan.markets + 1)],
         "base_spread_pct": 0.01,
-        "order_size_usd": ORDER_USD,
-        "max_position_usd": LIMITS["max_position"],
-        "max_total_position_usd": LIMITS["max_total"],
+        "order_size_usd": plan.limits.order,
+        "max_position_usd": plan.limits.max_position,
+        "max_total_position_usd": plan.limits.max_total,
         "inventory_skew_factor": 0.05,
         "min_profit_pct": 0.0,
         "min_liquidity_usd": 50,
         "refresh_interval_secs": 0.5,
         "stale_order_secs": 3,
-    }
+    } | plan.strategy
     tables: dict[str, dict[str, Any]] = {
         "wallet": {"signature_type": 0},
         "risk": {
-            "max_position_usd": LIMITS["max_position"],
-            "max_total_position_usd": LIMITS["max_total"],
-            "max_open_orders": LIMITS["max_open_orders"],
-            "max_event_position_usd": LIMITS["max_total"],
+            "max_position_usd": plan.limits.max_position,
+            "max_total_position_usd": plan.limits.max_total,
+            "max_open_orders": plan.limits.max_open_orders,
+            "max_event_position_usd": plan.limits.max_total,
             "max_order_errors": 10_000,
             "max_daily_loss_usd": 100_000,
         }

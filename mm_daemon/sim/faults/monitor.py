@@ -102,6 +102,7 @@ class Monitor:
         self.placed = 0
         self.peak = {"market": 0.0, "total": 0.0, "open_orders": 0.0}
         self.history: list[Snapshot] = [Snapshot(0, {})]
+        venue.fund_new(self._account)  # before we look, for a look makes an account
         for state in venue.markets.values():
             self._note_mid(state)
         venue.market_listeners.append(self.receive_market)
