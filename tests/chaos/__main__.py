@@ -80,7 +80,9 @@ async def run_seeds(seeds: list[int], jobs: int, folder: Path) -> list[Outcome]:
             _say(_line(outcome))
             return outcome
 
-    return list(await asyncio.gather(*(one(seed) for seed in seeds)))
+    async with asyncio.TaskGroup() as group:
+        runs = [group.create_task(one(seed)) for seed in seeds]
+    return [run.result() for run in runs]
 
 
 def _line(outcome: Outcome) -> str:

@@ -27,7 +27,9 @@ def read_ledger(folder: Path) -> LedgerSeen | None:
         return None
     with closing(sqlite3.connect(file)) as connection:
         fills = connection.execute("SELECT trade_id, order_id, state FROM fills").fetchall()
-        held = connection.execute("SELECT slug, yes, no FROM accounts JOIN markets USING (market)").fetchall()
+        held = connection.execute(
+            "SELECT slug, accounts.yes, accounts.no FROM accounts JOIN markets USING (market)"
+        ).fetchall()
     return LedgerSeen(
         {(trade, order): state for trade, order, state in fills},
         {slug: (yes, no) for slug, yes, no in held if yes or no},
