@@ -9,13 +9,15 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 
 # make demo SECONDS=60 ARGS="--markets 3 --speed 4"; make test ARGS="-k book"
 SECONDS ?=
+SEEDS ?= 20
 ARGS ?=
 
-.PHONY: demo test lint types imports check bench lock clean help
+.PHONY: demo test chaos lint types imports check bench lock clean help
 
 help:
 	@echo "make demo   run the daemon against the built-in exchange (SECONDS=60, ARGS=...)"
 	@echo "make test   run the tests (ARGS=...)"
+	@echo "make chaos  run random faults against the daemon and print what held (SEEDS=20, ARGS=...)"
 	@echo "make check  lint, types, imports and test"
 	@echo "make bench  run the benchmarks"
 	@echo "make lock   write the lock files again (ARGS=--upgrade for newer versions)"
@@ -26,6 +28,9 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
