@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 wrong configuration or arguments (nothing was sent); `run`
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: without the program's name; those of the process when left out.
     """
+    if arguments is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end_before_anything)
     try:
         app(args=arguments, prog_name="mm-daemon")
     except ConfigError as error:
@@ -51,6 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _end_before_anything(_number: int, _frame: object) -> None:
+    """A signal while the command is still being loaded: nothing was sent. As a container's first process we would not
+    even get it without a handler. The event loops put their own in its place."""
+    raise SystemExit(0)
 
 
 def _print_version(wanted: bool) -> None:
