@@ -268,6 +268,16 @@ async def test_connect_makes_or_derives_credentials(scripted: ScriptedVenue, mad
     await client.close()
 
 
+async def test_a_key_that_was_not_made_can_be_asked_for_again(scripted: ScriptedVenue) -> None:
+    """A lost request for a first key, with none to derive, is a passing failure and no refusal for good."""
+    scripted.respond("POST /auth/api-key", drop)
+    scripted.answer("GET /auth/derive-api-key", 400, {"error": "Could not derive api key!"})
+    client = PolymarketVenue(scripted.url, scripted.url, private_key=KEY)
+    with pytest.raises(Unknown, match="Could not derive"):
+        await client.connect()
+    await client.close()
+
+
 async def test_connect_fails_with_a_reason(scripted: ScriptedVenue) -> None:
     """Without credentials the daemon learns why, and what the venue sent is not quoted."""
     scripted.answer("POST /auth/api-key", 401, {"error": "Invalid L1 Request headers"})

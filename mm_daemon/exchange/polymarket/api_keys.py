@@ -37,8 +37,13 @@ async def make_or_derive(rest: Rest, key: PrivateKey, chain_id: int, unix_secs: 
     headers = await asyncio.to_thread(level_1_headers, key, chain_id, int(unix_secs()))
     try:
         body = rest.checked(await rest.send("POST", "/auth/api-key", headers=headers, private=False))
-    except (Rejected, Unknown):  # there is one, or the answer was lost: either way it can be derived
+    except Rejected:  # there is one
         body = await rest.get("/auth/derive-api-key", headers=headers)
+    except Unknown as lost:
+        try:
+            body = await rest.get("/auth/derive-api-key", headers=headers)
+        except Rejected as none:  # it was not made after all: that is no refusal, it can be tried again
+            raise Unknown(f"{lost}; {none}") from none
     made = decoded(_CREDENTIALS, body, "API credentials")
     return ApiCredentials(made.api_key, made.secret, made.passphrase)
 
