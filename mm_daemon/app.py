@@ -168,7 +168,7 @@ class Daemon:
     async def _trade(self, books: Books) -> Verdict:
         """Run every task until the stop, then take everything down while they still listen."""
         engine = self.engine = Engine(self.desk, self.strategy, self.connection, self.manager, books, self.config.risk)
-        self._commands.update(handlers(engine.guard, engine.quoting, self.manager, self.venue))
+        self._commands.update(handlers(engine, self.venue))
         async with asyncio.TaskGroup() as group:
             workers = [
                 group.create_task(self._guarded(name, work), name=name) for name, work in engine.workers().items()

@@ -146,6 +146,12 @@ def flatten(config: ConfigFile, reason: Reason = "") -> None:
     _tell_running(config, "flatten", reason)
 
 
+@app.command()
+def reconcile(config: ConfigFile, reason: Reason = "") -> None:
+    """Let the running daemon compare orders, trades, cash and holdings with the venue now."""
+    _tell_running(config, "reconcile", reason)
+
+
 @app.command("cancel-all")
 def cancel_all(config: ConfigFile, reason: Reason = "") -> None:
     """Pause the running daemon and cancel every order of the account; without a daemon, with the key, the same."""

@@ -10,19 +10,19 @@ from mm_daemon.connection import polymarket
 from mm_daemon.core.desk import Desk
 from mm_daemon.core.units import Cash
 from mm_daemon.credentials import PrivateKey
+from mm_daemon.engine import Engine
 from mm_daemon.exchange.api import Complete, Venue
 from mm_daemon.exchange.errors import VenueError
 from mm_daemon.ops.control import Handler, Refused
-from mm_daemon.tasks.guard import Guard
 from mm_daemon.tasks.order_manager import OrderManager
-from mm_daemon.tasks.quoting import Quoting
 from mm_daemon.tasks.shutdown import Verdict, stop_trading
 
 CANCEL_SECS = 10.0
 
 
-def handlers(guard: Guard, quoting: Quoting, manager: OrderManager, venue: Venue) -> Mapping[str, Handler]:
+def handlers(engine: Engine, venue: Venue) -> Mapping[str, Handler]:
     """What a running daemon can be told."""
+    guard, quoting, manager = engine.guard, engine.quoting, engine.manager
 
     async def resume(reason: str) -> str:
         quoting.flatten(False)
@@ -46,7 +46,21 @@ def handlers(guard: Guard, quoting: Quoting, manager: OrderManager, venue: Venue
             case unread:
                 raise Refused(f"paused and cancelled, but what rests could not be read: {unread.reason}")
 
-    return {"pause": guard.pause, "resume": resume, "flatten": flatten, "cancel-all": cancel_all}
+    async def reconcile(reason: str) -> str:
+        before = engine.reconciler.repairs + engine.balances.repairs
+        if not await engine.reconciler.read_once():
+            raise Refused("orders or trades could not be read: nothing was changed")
+        await engine.balances.check_all()
+        repaired = engine.reconciler.repairs + engine.balances.repairs - before
+        return f"orders, trades, cash and holdings were read; {repaired} differences were put right"
+
+    return {
+        "reconcile": reconcile,
+        "pause": guard.pause,
+        "resume": resume,
+        "flatten": flatten,
+        "cancel-all": cancel_all,
+    }
 
 
 async def cancel_everything(config: Config, private_key: PrivateKey) -> Verdict:

@@ -154,10 +154,12 @@ class Desk:
             step = self.fills.receive(fill, report.status)
             if step is Step.NOTHING:
                 continue
-            self._book(state, side, fill, step)
-            if step in (Step.BOOK, Step.BOOK_SETTLED) and order is not None:
+            if step in (Step.BOOK, Step.BOOK_SETTLED, Step.VOID) and order is not None:
                 self.orders.receive_fill(fill.order_id, fill.size, now_ns)
                 self._order_changed(order)
+            if step is Step.VOID:
+                continue
+            self._book(state, side, fill, step)
             effects.append(self._effect(state, side, fill, step))
             self._tell(effects[-1], state)
         self.recent.extend(effects)
@@ -178,7 +180,7 @@ class Desk:
             step = self.fills.receive(fill, report.status)
             if report.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
                 self._book(state, side, fill, Step.BOOK)
-            if is_new and step is not Step.NOTHING:
+            if is_new and step not in (Step.NOTHING, Step.VOID):
                 self._tell(self._effect(state, side, fill, step), state)
 
     def _place_of(self, fill: Fill) -> tuple[MarketState, Side, Order | None] | None:

@@ -28,6 +28,8 @@ class Step(Enum):
     """A booked fill reached the chain: its tokens can be sold."""
     REVERSE = auto()
     """A booked fill failed for good: the position goes back."""
+    VOID = auto()
+    """First sight and already failed: nothing is booked, but that part of the order is gone all the same."""
 
 
 _T = TradeStatus
@@ -38,7 +40,7 @@ STEPS: Mapping[TradeStatus | None, Mapping[TradeStatus, Step]] = {
         _T.RETRYING: Step.BOOK,
         _T.MINED: Step.BOOK,
         _T.CONFIRMED: Step.BOOK_SETTLED,
-        _T.FAILED: Step.NOTHING,
+        _T.FAILED: Step.VOID,
     },
     _T.MATCHED: {_T.RETRYING: Step.NOTHING, _T.MINED: Step.NOTHING, _T.CONFIRMED: Step.SETTLE, _T.FAILED: Step.REVERSE},
     _T.RETRYING: {_T.MINED: Step.NOTHING, _T.CONFIRMED: Step.SETTLE, _T.FAILED: Step.REVERSE},

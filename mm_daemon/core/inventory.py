@@ -107,7 +107,7 @@ class Position(msgspec.Struct):
             if is_buy:
                 holding.settled = Size(holding.settled + size)
             return Cash(0)
-        if step is Step.NOTHING:
+        if step in (Step.NOTHING, Step.VOID):
             return Cash(0)
         way = -1 if step is Step.REVERSE else 1
         signed = way * size if is_buy else -way * size

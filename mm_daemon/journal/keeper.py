@@ -149,7 +149,7 @@ class Bookkeeper:
                 self._ledger.note(rows.fill_ended_row(effect.fill.key, "settled", now_ms))
             case Step.REVERSE:
                 self._reverse(effect, state, now_ms)
-            case Step.NOTHING:
+            case Step.NOTHING | Step.VOID:
                 pass
 
     def _book(self, effect: FillEffect, state: MarketState, now_ms: int) -> None:

@@ -61,6 +61,13 @@ class Balances:
             for outcome in Outcome:
                 await self.check_tokens(state, outcome)
 
+    async def check_all(self) -> None:
+        """Compare everything once."""
+        await self.check_cash()
+        for state in self._desk.markets.values():
+            for outcome in Outcome:
+                await self.check_tokens(state, outcome)
+
     async def check_cash(self) -> None:
         """Compare our cash with the venue's and take the venue's word on a difference that stands."""
         difference = await self._cash_difference()

@@ -72,6 +72,17 @@ async def test_cancel_all_pauses_and_says_what_rests(scene: Scene) -> None:
         assert await daemon.stop() == STOPPED
 
 
+async def test_reconcile_finds_what_somebody_moved(scene: Scene) -> None:
+    """Cash that came in without us is taken in and told, on demand."""
+    async with scene.daemon() as daemon:
+        await scene.quoted()
+        assert "0 differences" in await told(scene, "reconcile")
+        scene.exchange.venue.deposit(scene.wallet, 500)
+        assert "1 differences" in await told(scene, "reconcile")
+        assert (await daemon.logged("balance_differs"))["venues"] == 10_500_000_000
+        assert await daemon.stop() == STOPPED
+
+
 async def test_flatten_only_reduces(scene: Scene) -> None:
     """A long position is offered one tick inside the touch, nothing is bid, and when it is sold nothing rests."""
     async with scene.daemon() as daemon:
