@@ -20,7 +20,7 @@ import uvloop
 
 from mm_daemon.books import Books
 from mm_daemon.config import Config
-from mm_daemon.connection import Connection, polymarket
+from mm_daemon.connection import Connection, load_client, polymarket
 from mm_daemon.controls import handlers
 from mm_daemon.core.desk import Desk
 from mm_daemon.credentials import PrivateKey
@@ -222,6 +222,7 @@ async def live(
         The exit code.
     """
     plugin, settings = load_strategy_settings(config)
+    await asyncio.to_thread(load_client)
     daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk), as_read)
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:

@@ -24,6 +24,14 @@ class Connection(msgspec.Struct):
     user_channel: Callable[[], UserChannel]
 
 
+def load_client() -> None:
+    """Import what a connection to Polymarket needs: more than a second of work, for a thread beside the event loop."""
+    from mm_daemon.exchange.polymarket import venue  # noqa: F401
+    from mm_daemon.exchange.polymarket.official import import_official_client
+
+    import_official_client()
+
+
 def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connection:
     """The connection to Polymarket, or to anything that speaks its wire at the configured URLs."""
     from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel

@@ -165,13 +165,17 @@ class Desk:
         self.recent.extend(effects)
         return effects
 
-    def take_over_trade(self, report: TradeReport, *, is_new: bool) -> None:
+    def take_over_trade(self, report: TradeReport, *, is_new: bool) -> list[FillEffect]:
         """A trade from before our start, when balances were just read: what is settled is in them, the rest is booked.
 
         Args:
             report: the trade as the venue tells it now.
             is_new: whether it belongs to what our own accounts have to know; the witness is told what it changes.
+
+        Returns:
+            What the witness was not told, because it is not new.
         """
+        untold: list[FillEffect] = []
         for fill in report.fills:
             found = self._place_of(fill)
             if found is None:
@@ -180,8 +184,14 @@ class Desk:
             step = self.fills.receive(fill, report.status)
             if report.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
                 self._book(state, side, fill, Step.BOOK)
-            if is_new and step not in (Step.NOTHING, Step.VOID):
-                self._tell(self._effect(state, side, fill, step), state)
+            if step in (Step.NOTHING, Step.VOID):
+                continue
+            effect = self._effect(state, side, fill, step)
+            if is_new:
+                self._tell(effect, state)
+            else:
+                untold.append(effect)
+        return untold
 
     def _place_of(self, fill: Fill) -> tuple[MarketState, Side, Order | None] | None:
         """The market and side of a fill; None if it is of another market, or nobody names its side."""

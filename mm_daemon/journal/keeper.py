@@ -6,7 +6,7 @@ event loop. Money is booked on the UTC day on which it became known; a closed da
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -202,6 +202,17 @@ class Bookkeeper:
             rows.account_row(id, account, now_ms),
             rows.day_row(self._day_text, id, day),
         )
+
+    def know(self, effects: Iterable[FillEffect]) -> None:
+        """Settled fills from before these books began: remembered, so that no later start books them, and not booked;
+        what they brought is part of the opening position."""
+        now_ms = self._clock_ms()
+        for effect in effects:
+            yes_price = effect.fill.price if effect.direction is effect.side else mirror(effect.fill.price)
+            row = rows.fill_row(
+                effect.fill, effect.side, effect.direction, yes_price, None, is_settled=True, now_ms=now_ms
+            )
+            self._ledger.note(row)
 
     # Positions from elsewhere, and time
 

@@ -1,7 +1,8 @@
-"""The dead-man switch: while we live we say so every five seconds, and when we stop the venue cancels our orders.
+"""The dead-man switch: while we live we say so every four seconds, and when we stop the venue cancels our orders.
 
-It beats only while the engine is healthy, so a stuck quoting loop is not kept alive by it. When beats fail for longer
-than the venue waits, our orders are gone or going: quotes are held until a beat is accepted and all is read anew.
+It beats only while the engine is healthy, so a stuck quoting loop is not kept alive by it. Quotes are held before the
+venue gives us up: once it has, orders placed later would not be covered by the switch. They are released when a beat is
+accepted again and all was read anew.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from mm_daemon.exchange.api import Venue
 from mm_daemon.exchange.errors import AuthError, VenueError
 from mm_daemon.tasks.user_feed import Holder
 
-INTERVAL_SECS = 5.0
-RETRY_SECS = 1.0
-VENUE_WAITS_SECS = 10.0
+INTERVAL_SECS = 4.0
+BEAT_SECS = 2.0
+"""How long one beat may take. A lost answer may have been accepted; the chain of ids finds out."""
+RETRY_SECS = 0.5
+PATIENCE_SECS = 8.0
+"""Quotes are held this long after the last accepted beat was sent; the venue waits 10 s."""
 HOLD = "heartbeat_lost"
 
 log = structlog.get_logger()
@@ -27,7 +31,7 @@ class Heartbeat:
     """The beat.
 
     Attributes:
-        accepted_at: loop time of the last accepted beat.
+        accepted_at: loop time at which the last accepted beat was sent.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Heartbeat:
                 await self._synchronise()
                 self._holder.release(HOLD)
                 is_lost = False
-            elif not is_beating and not is_lost and loop.time() - self.accepted_at > VENUE_WAITS_SECS:
+            elif not is_beating and not is_lost and loop.time() - self.accepted_at > PATIENCE_SECS - RETRY_SECS:
                 self._holder.hold(HOLD)
                 is_lost = True
 
@@ -69,12 +73,14 @@ class Heartbeat:
         if not self._is_healthy():
             log.error("heartbeat_withheld", why="the quoting loop stands still")
             return False
+        sent_at = asyncio.get_running_loop().time()
         try:
-            await self._venue.heartbeat()
+            async with asyncio.timeout(BEAT_SECS):
+                await self._venue.heartbeat()
         except AuthError:
             raise
-        except VenueError as error:
-            log.warning("heartbeat_failed", why=str(error))
+        except (VenueError, TimeoutError) as error:
+            log.warning("heartbeat_failed", why=str(error) or "no answer in time")
             return False
-        self.accepted_at = asyncio.get_running_loop().time()
+        self.accepted_at = sent_at
         return True

@@ -204,7 +204,9 @@ async def _load_holdings(desk: Desk, venue: Venue, books: Bookkeeper | None) -> 
             break
     for trade in trades:
         is_pending = trade.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED)
-        desk.take_over_trade(trade, is_new=is_pending or cursor is not None)
+        known = desk.take_over_trade(trade, is_new=is_pending or cursor is not None)
+        if books is not None:
+            books.know(known)
     for order in desk.orders.working():
         order.filled = order.matched  # an adopted order's fills are in the balances or in the trades just booked
         desk.refresh(order.market)

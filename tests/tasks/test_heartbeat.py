@@ -41,7 +41,7 @@ async def heart(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heart]:
     """A heart that beats every 5 ms before a venue that waits 50."""
     monkeypatch.setattr(heartbeat, "INTERVAL_SECS", 0.005)
     monkeypatch.setattr(heartbeat, "RETRY_SECS", 0.005)
-    monkeypatch.setattr(heartbeat, "VENUE_WAITS_SECS", 0.05)
+    monkeypatch.setattr(heartbeat, "PATIENCE_SECS", 0.05)
     heart = Heart()
     yield heart
     heart.run.cancel()
