@@ -128,6 +128,8 @@ def main() -> int:
     seeds = [arguments.seed] if arguments.seed else list(range(arguments.first, arguments.first + arguments.seeds))
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        parser.error(f"{folder} is not empty")
     started = time.monotonic()
     outcomes = asyncio.run(run_seeds(seeds, arguments.jobs, folder))
     table = Table()
