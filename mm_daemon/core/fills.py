@@ -95,6 +95,10 @@ class FillBook:
         """Whether a fill of this token is on its way to the chain."""
         return any(record.fill.token == token for record in self._pending.values())
 
+    def oldest_pending_ms(self) -> int | None:
+        """When the oldest fill that is still on its way to the chain was matched, in the venue's time."""
+        return min((record.fill.time_ms for record in self._pending.values() if record.fill.time_ms), default=None)
+
     @property
     def pending(self) -> int:
         """How many fills are on their way to the chain."""

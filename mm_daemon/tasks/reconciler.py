@@ -32,6 +32,8 @@ EXPECTED = (OrderState.LIVE, OrderState.CANCELLING)
 """States in which a complete read shows an order."""
 CANCELS_AT_ONCE = 100
 TRADES_MARGIN_SECS = 60
+SETTLES_WITHIN_SECS = 300
+"""A fill that takes longer to get to the chain is worth a warning at every reading."""
 RETRY_SECS = 1.0
 
 ForeignOrders = Literal["ignore", "report", "count", "cancel"]
@@ -191,10 +193,16 @@ class Reconciler:
         return True
 
     async def read_trades(self) -> bool:
-        """Apply every trade since the last complete read, with a margin; False if they were unavailable."""
+        """Apply every trade since the last complete read or the oldest one not settled, with a margin; False if they
+        were unavailable."""
         began = int(time.time())
+        since, oldest_ms = self._trades_since, self._desk.fills.oldest_pending_ms()
+        if oldest_ms is not None:
+            since = min(since, oldest_ms // 1000)
+            if began - since > SETTLES_WITHIN_SECS:
+                log.warning("fills_unsettled", oldest_secs=began - since, pending=self._desk.fills.pending)
         trades: list[TradeReport] | None = await self._complete(
-            "trades", self._venue.trades(self._trades_since - TRADES_MARGIN_SECS)
+            "trades", self._venue.trades(since - TRADES_MARGIN_SECS)
         )
         if trades is None:
             return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+import msgspec
 import pytest
 
 from mm_daemon.core.desk import FillEffect
@@ -204,6 +206,20 @@ async def test_trades_are_read_with_a_margin(books: Books) -> None:
     first, second, third = (call.argument for call in books.venue.called("trades"))
     assert first == second
     assert 0 <= third - first <= 2
+
+
+async def test_a_settlement_that_nobody_told_is_read_however_late(books: Books) -> None:
+    """Trades are read from the oldest fill that is not settled on: its tokens become sellable after lost events."""
+    matched_secs = int(time.time()) - 1_000
+    fill = a_fill(
+        books.stage.market, order_id(5), books.stage.market.yes, Side.BUY, cents(49), shares(10), trade="trade-7"
+    )
+    fill = msgspec.structs.replace(fill, time_ms=matched_secs * 1_000)
+    books.desk.receive_trade(TradeReport("trade-7", TradeStatus.MATCHED, (fill,)), 1)
+    books.venue.answers["trades"] = Complete([TradeReport("trade-7", TradeStatus.CONFIRMED, (fill,))])
+    assert await books.reconciler.read_trades()
+    assert books.venue.called("trades")[-1].argument <= matched_secs
+    assert books.stage.state.position.yes.settled == shares(10) and books.desk.fills.pending == 0
 
 
 async def test_it_runs_by_itself(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
