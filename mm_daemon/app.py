@@ -237,9 +237,9 @@ async def live(
             await asyncio.wait({watching})
 
 
-async def _to_the_end(life: Coroutine[Any, Any, int]) -> int:
-    """Await a daemon's life. Signals before it takes them over end it at once, for nothing was sent; signals after its
-    last word change nothing any more, least of all the exit code."""
+async def _to_the_end(life: Coroutine[Any, Any, int], ended_early: ExitCode) -> int:
+    """Await a daemon's life. Signals before it takes them over end it at once with `ended_early`, for nothing was sent;
+    signals after its last word change nothing any more, least of all the exit code."""
     loop = asyncio.get_running_loop()
     living = asyncio.ensure_future(life)
     for number in STOP_SIGNALS:
@@ -247,7 +247,8 @@ async def _to_the_end(life: Coroutine[Any, Any, int]) -> int:
     try:
         return await living
     except asyncio.CancelledError:
-        return ExitCode.STOPPED
+        log.info("stopped", exit_code=int(ended_early), meaning=ended_early.name.lower(), why="before the start")
+        return ended_early
     finally:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
@@ -257,8 +258,9 @@ async def _to_the_end(life: Coroutine[Any, Any, int]) -> int:
 def run_daemon(config: Config, *, private_key: PrivateKey | None) -> int:
     """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
     if private_key is not None:
-        return uvloop.run(_to_the_end(live(config, private_key)))
+        # An earlier run's orders may rest: without a look at them nothing is verified.
+        return uvloop.run(_to_the_end(live(config, private_key), ExitCode.UNVERIFIED))
 
     from mm_daemon.simulated import simulated
 
-    return uvloop.run(_to_the_end(simulated(config)))
+    return uvloop.run(_to_the_end(simulated(config), ExitCode.STOPPED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -148,9 +149,13 @@ class DaemonProcess:
         return "\n".join(str(line) for line in self.log[-40:])
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if there still is a process to get it."""
+        """Send a signal, if there still is a process to get it.
+
+        By its number: `send_signal` polls the process first, and so takes its exit code away from the loop's watcher.
+        """
         if not self.has_ended:
-            self._process.send_signal(number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def exit_code(self, within_secs: float) -> int:
         """Wait for its end."""
