@@ -61,9 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _end_before_anything(_number: int, _frame: object) -> None:
     """A signal while the command is still being loaded: nothing was sent, and live, nothing verified. As a container's
     first process we would not even get it without a handler. The event loops put their own in its place."""
-    is_live = "--live" in sys.argv
-    typer.echo(f"stopped before the start{': open orders were not verified' if is_live else ''}", err=True)
-    raise SystemExit(EXIT_UNVERIFIED if is_live else 0)
+    raise SystemExit(EXIT_UNVERIFIED if "--live" in sys.argv else 0)
 
 
 def _print_version(wanted: bool) -> None:
