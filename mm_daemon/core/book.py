@@ -15,8 +15,6 @@ from typing import NamedTuple
 from mm_daemon.core.events import BookSnapshot, Level, LevelChanged
 from mm_daemon.core.units import DOLLAR, SIZE_STEP, Cash, Price, Side, Size, TokenId, format_price, format_size
 
-NOTHING: Mapping[Price, Size] = {}
-
 
 class Touch(NamedTuple):
     """Best bid and best ask; `bid` 0 and `ask` 10,000 mean that side is empty."""
@@ -38,9 +36,6 @@ class Touch(NamedTuple):
     def twice_mid(self) -> int:
         """Bid plus ask: the mid in 1/20,000 dollar, so that it stays whole."""
         return self.bid + self.ask
-
-
-EMPTY = Touch(Price(0), DOLLAR)
 
 
 class Ladder:

@@ -212,11 +212,6 @@ class OrderTable:
         """Orders that are not dead: of one market, or all."""
         return (self._working if market is None else self._by_market.get(market, {})).values()
 
-    @property
-    def open_count(self) -> int:
-        """How many orders may rest."""
-        return sum(1 for order in self._working.values() if order.may_rest)
-
     def register(self, order: Order) -> None:
         """Take a new order in before it is sent.
 

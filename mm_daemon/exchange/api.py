@@ -15,7 +15,7 @@ import msgspec
 
 from mm_daemon.core.events import BookSnapshot, MarketEvent, OrderReport, TradeReport, UserEvent
 from mm_daemon.core.market import Market
-from mm_daemon.core.units import Cash, ConditionId, OrderId, Price, Side, Size, TokenId
+from mm_daemon.core.units import OrderId, Price, Side, Size, TokenId
 from mm_daemon.exchange.errors import RejectReason
 
 T_co = TypeVar("T_co", covariant=True)
@@ -251,23 +251,3 @@ class UserChannel(Channel, Protocol):
     def receive(self, text: str | bytes, now_ns: int) -> Sequence[UserEvent]:
         """Turn one frame into events; what cannot be read is counted in `malformed` and dropped."""
         ...
-
-
-__all__ = [
-    "Accepted",
-    "AnswerLost",
-    "Balance",
-    "CancelOutcome",
-    "Cash",
-    "Channel",
-    "Complete",
-    "ConditionId",
-    "MarketChannel",
-    "Placement",
-    "Read",
-    "Refused",
-    "SignedOrder",
-    "Unavailable",
-    "UserChannel",
-    "Venue",
-]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -113,10 +113,7 @@ class MarketHub:
             clients = self._clients
         if frame.custom_only:
             clients = {client for client in clients if client.has_custom}
-        if clients:
-            text = msgspec.json.encode(frame.payload).decode()
-            for client in clients:
-                client.send(text)
+        _send_to(clients, frame.payload)
 
     def clients(self) -> list[Client]:
         """Everybody who is connected."""
@@ -177,6 +174,14 @@ class _MarketClient(Client):
         self.has_custom = False
 
 
+def _send_to(clients: Collection[Client], payload: object) -> None:
+    """Write a frame once and send it to all of them."""
+    if clients:
+        text = msgspec.json.encode(payload).decode()
+        for client in clients:
+            client.send(text)
+
+
 class UserHub:
     """The user channel: who proved to own which API key."""
 
@@ -188,10 +193,7 @@ class UserHub:
     def publish(self, frame: UserFrame) -> None:
         """Send a private event to the sockets of its owner."""
         clients = [client for client in self._clients if client.wants(frame)]
-        if clients:
-            text = msgspec.json.encode(frame.payload).decode()
-            for client in clients:
-                client.send(text)
+        _send_to(clients, frame.payload)
 
     def clients(self) -> list[Client]:
         """Everybody who is connected."""
