@@ -7,6 +7,7 @@ stays without a book, or whose touch contradicts its frames for a second, is sub
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -52,6 +53,8 @@ class Feed:
 
     Attributes:
         frames, connections: counts since the start.
+        is_open: whether the socket is connected now.
+        heard_ns: monotonic time of the last frame, keep-alive answers included; of the start before there was one.
         complete: set when every book has come once.
         on_tape: called with each trade of our markets.
     """
@@ -64,6 +67,8 @@ class Feed:
         self._asked_ns: dict[TokenId, int] = {}
         self.frames = 0
         self.connections = 0
+        self.is_open = False
+        self.heard_ns = time.monotonic_ns()
         self.complete = asyncio.Event()
         self.on_tape: Callable[[LastTrade], None] | None = None
 
@@ -74,10 +79,12 @@ class Feed:
     def opened(self) -> None:
         """A new connection: every book is asked for, none is known."""
         self.connections += 1
+        self.is_open = True
         self._asked_ns.clear()
 
     def lost(self) -> None:
         """The connection is gone, and with it what we knew."""
+        self.is_open = False
         for state in self._states.values():
             self._forget(state)
 
@@ -109,6 +116,7 @@ class Feed:
     def receive(self, text: str | bytes, now_ns: int) -> None:
         """One frame: update the books, then tell the listener of each market that changed, once."""
         self.frames += 1
+        self.heard_ns = now_ns
         changed: dict[TokenId, MarketState] = {}
         for event in self._channel.receive(text, now_ns):
             state = self._apply(event, now_ns)

@@ -8,6 +8,7 @@ when the cancel's outcome is known, from the wish that stands then. An order is 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import structlog
 
 from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.diff import Cancel, plan
+from mm_daemon.core.latency import Latencies
 from mm_daemon.core.orders import OrderEvent, OrderState, new_order
 from mm_daemon.core.quotes import Desired, Quote
 from mm_daemon.core.risk import objection
@@ -47,6 +49,8 @@ class OrderManager:
         free: set while there is no hold.
         is_stopping: nothing is placed any more; set once, by the stop.
         statistics: orders posted, refused, lost; cancels sent.
+        refusals: how many orders the venue refused, by reason.
+        latencies: how long orders and cancels took.
     """
 
     def __init__(self, desk: Desk, venue: Venue, clock_ns: Callable[[], int]) -> None:
@@ -71,6 +75,8 @@ class OrderManager:
         self.on_refused: Callable[[ConditionId, RejectReason], None] = lambda market, reason: None
         self.on_error: Callable[[], None] = lambda: None
         self.statistics = dict.fromkeys(("posted", "accepted", "refused", "answer_lost", "cancels_sent"), 0)
+        self.refusals: Counter[str] = Counter()
+        self.latencies = Latencies()
 
     # What others tell
 
@@ -287,6 +293,7 @@ class OrderManager:
     def _receive_refusal(self, market: ConditionId, verdict: Refused) -> None:
         """A refused order's market is quoted anew after a back-off."""
         self.statistics["refused"] += 1
+        self.refusals[verdict.reason.value] += 1
         log.warning(
             "order_refused",
             order=verdict.id,

@@ -60,6 +60,9 @@ class UserFeed:
 
     Attributes:
         foreign: how many reports named orders that are not ours.
+        frames, connections: counts since the start.
+        is_open: whether the socket is connected now.
+        heard_ns: monotonic time of the last frame, keep-alive answers included; of the start before there was one.
     """
 
     def __init__(
@@ -78,8 +81,11 @@ class UserFeed:
         self._synchronise = synchronise
         self._clock_ns = clock_ns
         self._opened = asyncio.Event()
-        self._connections = 0
         self.foreign = 0
+        self.frames = 0
+        self.connections = 0
+        self.is_open = False
+        self.heard_ns = clock_ns()
 
     async def run(self) -> None:
         """Listen until cancelled; read everything anew after each connection."""
@@ -90,19 +96,21 @@ class UserFeed:
     async def _synchronise_when_opened(self) -> None:
         while True:
             await self._opened.wait()
-            connection = self._connections
+            connection = self.connections
             await self._synchronise()
-            if self._opened.is_set() and connection == self._connections:  # else it began before this connection did
+            if self._opened.is_set() and connection == self.connections:  # else it began before this connection did
                 self._holder.release(HOLD)
                 self._opened.clear()
 
     def opened(self) -> None:
         """Connected: what happened while we were deaf has to be read."""
-        self._connections += 1
+        self.connections += 1
+        self.is_open = True
         self._opened.set()
 
     def lost(self) -> None:
         """Deaf: no quotes."""
+        self.is_open = False
         self._opened.clear()
         self._holder.hold(HOLD)
 
@@ -112,6 +120,8 @@ class UserFeed:
 
     def receive(self, text: str | bytes, now_ns: int) -> None:
         """One frame."""
+        self.frames += 1
+        self.heard_ns = now_ns
         for event in self._channel.receive(text, now_ns):
             match event:
                 case OrderReport():
