@@ -79,6 +79,7 @@ class Daemon:
         self.connection = connect(self.desk)
         self.venue = self.connection.venue
         self.manager = OrderManager(self.desk, self.venue, time.monotonic_ns)
+        self.books: Books | None = None
         self.engine: Engine | None = None
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
@@ -90,6 +91,11 @@ class Daemon:
         if not self._stop.is_set():
             log.info("stop_requested", why=why)
             self._stop.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop was requested."""
+        return self._stop.is_set()
 
     def reload(self) -> None:
         """Read the settings again and put them in force; settings that do not fit change nothing."""
@@ -134,7 +140,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             try:
                 stack.enter_context(wallet_lock(directory, wallet))
-                books = Books(self.desk, directory, wallet)
+                books = self.books = Books(self.desk, directory, wallet)
                 stack.push_async_callback(books.close)
                 await stack.enter_async_context(control_socket(socket_path(directory), self._commands))
             except LockHeld as held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,11 +14,15 @@ from mm_daemon.credentials import PrivateKey
 from mm_daemon.exchange.api import MarketChannel, UserChannel, Venue
 from mm_daemon.ops.logs import register_secret
 
+if TYPE_CHECKING:
+    from mm_daemon.exchange.polymarket.venue import VenueStatistics
+
 
 class Connection(msgspec.Struct):
     """A venue and how to open its channels."""
 
     venue: Venue
+    statistics: Callable[[], VenueStatistics]
     account: str
     wallet: str
     market_channel: Callable[[list[TokenId]], MarketChannel]
@@ -54,6 +59,7 @@ def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connectio
 
     return Connection(
         venue,
+        venue.statistics,
         venue.account,
         venue.wallet,
         lambda tokens: PolymarketMarketChannel(config.venue.market_ws_url, tokens),

@@ -111,8 +111,17 @@ class Engine:
 
     def is_healthy(self) -> bool:
         """Whether the quoting loop's timer turns."""
-        still_secs = (time.monotonic_ns() - self.quoting.decided_ns) / 1e9
-        return still_secs < self._strategy.refresh_interval_secs + STUCK_SECS
+        return self.quoting_still_secs < self.quoting_patience_secs
+
+    @property
+    def quoting_still_secs(self) -> float:
+        """How long ago the quoting loop's timer last turned."""
+        return (time.monotonic_ns() - self.quoting.decided_ns) / 1e9
+
+    @property
+    def quoting_patience_secs(self) -> float:
+        """How long that may be before the loop counts as stuck."""
+        return self._strategy.refresh_interval_secs + STUCK_SECS
 
     def take_risk(self, risk: RiskSettings) -> None:
         """Put new limits in force."""

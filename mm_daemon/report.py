@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mm_daemon.core.pnl import HORIZONS_SECS, SCALE, Account, DayResult
+from mm_daemon.core.pnl import HORIZONS_SECS, SCALE, Account, DayResult, together
 from mm_daemon.core.units import Cash, ConditionId, format_fixed, format_price, format_size, format_usd
 from mm_daemon.journal.reading import KnownOrder, LedgerReader, Names, Total
 from mm_daemon.journal.rows import Latch
@@ -304,7 +304,7 @@ def _days_table(
     columns = ("day", "market", "spread", *(f"after {secs} s" for secs in HORIZONS_SECS), *money)
     rows = [(day, name_of(names, market), *_day_cells(result)) for (day, market), result in results.items()]
     if len(rows) > 1:
-        rows.append(("all", "", *_day_cells(_sum(list(results.values())))))
+        rows.append(("all", "", *_day_cells(together(results.values()))))
     return Table(title, columns, rows, labels=2)
 
 
@@ -320,21 +320,6 @@ def _day_cells(day: DayResult) -> tuple[str, ...]:
         dollars(day.pnl_x),
         format_usd(day.volume),
         str(day.fills),
-    )
-
-
-def _sum(days: Sequence[DayResult]) -> DayResult:
-    return DayResult(
-        opening_x=sum(day.opening_x for day in days),
-        unrealised_x=sum(day.unrealised_x for day in days),
-        realised_x=sum(day.realised_x for day in days),
-        spread_x=sum(day.spread_x for day in days),
-        markouts_x=[sum(values) for values in zip(*(day.markouts_x for day in days), strict=True)],
-        fees=Cash(sum(day.fees for day in days)),
-        rebates=Cash(sum(day.rebates for day in days)),
-        rewards=Cash(sum(day.rewards for day in days)),
-        volume=Cash(sum(day.volume for day in days)),
-        fills=sum(day.fills for day in days),
     )
 
 

@@ -20,6 +20,8 @@ profit at every mid are then as if it had not been; only how the total splits in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from mm_daemon.core.units import DOLLAR, Cash, Outcome, Price, Side, Size
@@ -196,3 +198,20 @@ class DayResult(msgspec.Struct):
     def pnl(self) -> Cash:
         """What the day earned so far in micro-dollars, rounded down."""
         return to_cash(self.pnl_x)
+
+
+def together(days: Iterable[DayResult]) -> DayResult:
+    """Several results as one: of all markets, or of several days."""
+    total = DayResult()
+    for day in days:
+        total.opening_x += day.opening_x
+        total.unrealised_x += day.unrealised_x
+        total.realised_x += day.realised_x
+        total.spread_x += day.spread_x
+        total.markouts_x = [sum(pair) for pair in zip(total.markouts_x, day.markouts_x, strict=True)]
+        total.fees = Cash(total.fees + day.fees)
+        total.rebates = Cash(total.rebates + day.rebates)
+        total.rewards = Cash(total.rewards + day.rewards)
+        total.volume = Cash(total.volume + day.volume)
+        total.fills += day.fills
+    return total

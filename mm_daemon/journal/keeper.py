@@ -398,6 +398,16 @@ class Bookkeeper:
     # Today
 
     @property
+    def day(self) -> str:
+        """Today's UTC day as YYYY-MM-DD."""
+        return self._day_text
+
+    @property
+    def equity(self) -> Cash | None:
+        """Cash and holdings at mids when all was last marked, in micro-dollars; None: never."""
+        return self._equity
+
+    @property
     def day_pnl(self) -> Cash:
         """What all markets earned today, realised and not, in micro-dollars, rounded down."""
         return to_cash(self._day_pnl_x)

@@ -44,6 +44,10 @@ class Audit:
         venue: where the truth is read.
         distrust: called with a market whose book is wrong, and how.
         clock_ns: monotonic time.
+
+    Attributes:
+        statistics: counts since the start.
+        turned_ns: monotonic time of the loop's last turn.
     """
 
     def __init__(
@@ -59,11 +63,13 @@ class Audit:
         self._clock_ns = clock_ns
         self._audited_ns: dict[str, int] = {}
         self.statistics = AuditStatistics()
+        self.turned_ns = clock_ns()
 
     async def run(self) -> None:
         """Audit until cancelled."""
         while True:
             await asyncio.sleep(TURN_SECS)
+            self.turned_ns = self._clock_ns()
             state = self._next()
             if state is None:
                 continue

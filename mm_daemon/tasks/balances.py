@@ -8,6 +8,7 @@ The venue's word is taken, and the difference is told with both values.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 
@@ -41,6 +42,7 @@ class Balances:
     Attributes:
         repaired: called with each difference after the venue's word was taken.
         checks, repairs: counts since the start.
+        turned_ns: monotonic time of the loop's last turn.
     """
 
     def __init__(self, desk: Desk, venue: Venue, market_changed: Callable[[MarketState], None]) -> None:
@@ -48,6 +50,7 @@ class Balances:
         self._venue = venue
         self._market_changed = market_changed
         self.repaired: Callable[[Difference], None] = lambda difference: None
+        self.turned_ns = time.monotonic_ns()
         self.checks = 0
         self.repairs = 0
 
@@ -56,6 +59,7 @@ class Balances:
         turns: Iterator[ConditionId] = cycle(list(self._desk.markets))
         while True:
             await asyncio.sleep(TURN_SECS)
+            self.turned_ns = time.monotonic_ns()
             await self.check_cash()
             state = self._desk.markets[next(turns)]
             for outcome in Outcome:

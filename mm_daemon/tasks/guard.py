@@ -78,7 +78,7 @@ class Guard:
     Attributes:
         limits: the operator's limits over time; a reload replaces them.
         halts: why quoting is halted until a person resumes it: "kill: …" or "pause: …".
-        alert: called with the reason of each kill.
+        turned_ns: monotonic time of the loop's last turn.
     """
 
     def __init__(
@@ -98,12 +98,13 @@ class Guard:
         self._unix_secs = unix_secs
         self._errors: deque[int] = deque(maxlen=MOST_ERRORS)
         self.halts: dict[str, None] = {}
-        self.alert: Callable[[str], None] = lambda reason: None
+        self.turned_ns = clock_ns()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             self.look()
+            self.turned_ns = self._clock_ns()
             await asyncio.sleep(TURN_SECS)
 
     def look(self) -> None:
@@ -142,7 +143,6 @@ class Guard:
         if not any(halt.startswith("kill") for halt in self.halts):
             log.critical("killed", why=reason)
             self._halt("kill", reason, by="guard")
-            self.alert(reason)
 
     async def pause(self, reason: str) -> str:
         """A person's pause."""

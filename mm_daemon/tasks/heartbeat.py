@@ -47,6 +47,11 @@ class Heartbeat:
         self._synchronise = synchronise
         self.accepted_at = asyncio.get_running_loop().time()
 
+    @property
+    def silent_secs(self) -> float:
+        """How long ago the last accepted beat was sent."""
+        return asyncio.get_running_loop().time() - self.accepted_at
+
     async def run(self) -> None:
         """Beat until cancelled. The first beat has been sent before the first order.
 

@@ -109,6 +109,7 @@ class Quoting:
     Attributes:
         decided_ns: monotonic time of the last turn of the timer; the heartbeat stops when it stands still.
         decisions: how many events the strategy has answered.
+        is_flattening: only what reduces positions is wanted.
     """
 
     def __init__(self, desk: Desk, strategy: Strategy, placer: Placer, clock_ns: Callable[[], int]) -> None:
@@ -119,7 +120,7 @@ class Quoting:
         self._view = DeskView(desk, clock_ns)
         self._replace_before: dict[tuple[ConditionId, Side], int] = {}
         self._is_deciding = False
-        self._is_flattening = False
+        self.is_flattening = False
         self.decided_ns = clock_ns()
         self.decisions = 0
 
@@ -176,7 +177,7 @@ class Quoting:
 
     def flatten(self, wanted: bool) -> None:
         """From now on only reduce positions, one tick inside the touch; or quote by the strategy again."""
-        self._is_flattening = wanted
+        self.is_flattening = wanted
         for market in list(self._desk.markets):
             self.requote(market)
 
@@ -191,7 +192,7 @@ class Quoting:
             return
         self.decisions += 1
         signals = self._strategy.on_event(event, self._view)
-        if self._is_flattening:
+        if self.is_flattening:
             state = self._desk.markets[event.market]
             self._want(state, flattening(self._desk, state, self._clock_ns()))
         else:

@@ -47,7 +47,9 @@ class Reconciler:
     Attributes:
         foreign_orders: what to do with orders on our key that are not ours; a reload replaces it.
         trades_read: called with the unix second up to which trades were read completely.
+        turned_ns: monotonic time of the loop's last turn.
         passes: complete readings of orders and trades so far.
+        passed_ns: monotonic time of the last one; None before the first.
         repairs: orders and fills that a reading put right.
     """
 
@@ -70,7 +72,9 @@ class Reconciler:
         self._trades_since = int(time.time())
         self._looked: dict[str, int] = {}
         self.trades_read: Callable[[int], None] = lambda until_secs: None
+        self.turned_ns = clock_ns()
         self.passes = 0
+        self.passed_ns: int | None = None
         self.repairs = 0
 
     async def run(self) -> None:
@@ -79,6 +83,7 @@ class Reconciler:
         next_pass = loop.time() + PERIOD_SECS
         while True:
             await asyncio.sleep(LOOK_NS / 2e9)
+            self.turned_ns = self._clock_ns()
             await self.decide_open_fates()
             if loop.time() >= next_pass:
                 await self.read_once()
@@ -106,6 +111,7 @@ class Reconciler:
             if is_expected and order.id not in seen:
                 await self._look_up(order)
         self.passes += 1
+        self.passed_ns = self._clock_ns()
         return True
 
     async def _take_open_orders(self, reports: list[OrderReport]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -24,7 +25,11 @@ log = structlog.get_logger()
 
 
 class StatusWatch:
-    """Reads each market's rules once a period, and at once when a refusal says that ours are out of date."""
+    """Reads each market's rules once a period, and at once when a refusal says that ours are out of date.
+
+    Attributes:
+        turned_ns: monotonic time of the loop's last turn.
+    """
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class StatusWatch:
         self._due: dict[ConditionId, None] = {}
         self._cash_due = False
         self._woken = asyncio.Event()
+        self.turned_ns = time.monotonic_ns()
 
     def refused(self, market: ConditionId, reason: RejectReason) -> None:
         """An order was refused; look into it if our picture is what is wrong."""
@@ -63,6 +69,7 @@ class StatusWatch:
                 self._due.update(dict.fromkeys(self._desk.markets))
                 await self.check_clock()
             self._woken.clear()
+            self.turned_ns = time.monotonic_ns()
             if self._cash_due:
                 self._cash_due = False
                 await self._refresh_cash()

@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 from mm_daemon.core.latency import BOUNDS_NS, Histogram
 
 
-def test_an_empty_histogram_has_no_quantile():
+def test_an_empty_histogram_has_no_quantile() -> None:
     """Nothing is said of durations that were never seen."""
     assert Histogram().quantile_ns(0.5) is None
 
 
-def test_a_duration_on_a_bound_belongs_below_it():
+def test_a_duration_on_a_bound_belongs_below_it() -> None:
     """Bounds are inclusive, as Prometheus' `le` is."""
     histogram = Histogram()
     histogram.observe(BOUNDS_NS[3])
     assert histogram.counts[3] == 1
 
 
-def test_what_is_longer_than_every_bound_is_counted_and_read_as_the_last_bound():
+def test_what_is_longer_than_every_bound_is_counted_and_read_as_the_last_bound() -> None:
     """A quantile never invents a duration beyond what the buckets know."""
     histogram = Histogram()
     histogram.observe(60_000_000_000)
@@ -28,7 +28,7 @@ def test_what_is_longer_than_every_bound_is_counted_and_read_as_the_last_bound()
 
 
 @given(st.lists(st.integers(0, 5_000_000_000), min_size=1), st.floats(0, 1))
-def test_a_quantile_lies_in_the_bucket_of_the_true_one(durations: list[int], share: float):
+def test_a_quantile_lies_in_the_bucket_of_the_true_one(durations: list[int], share: float) -> None:
     """Interpolation is never off by more than its bucket."""
     histogram = Histogram()
     for duration in durations:

@@ -56,8 +56,6 @@ class Scene:
         self.unix_secs = 1_000.0
         limits = GuardLimits(usd(100), 3, 60, 300)
         self.guard = Guard(self.desk, self.holds, self.accounts, limits, self.clock, lambda: self.unix_secs)
-        self.alerts: list[str] = []
-        self.guard.alert = self.alerts.append
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def test_a_daily_loss_over_its_limit_kills_once(scene: Scene) -> None:
     scene.accounts.day_loss = usd(100.01)
     scene.guard.look()
     scene.guard.look()
-    assert len(scene.holds.now) == len(scene.accounts.latches) == len(scene.alerts) == 1
+    assert len(scene.holds.now) == len(scene.accounts.latches) == len(scene.guard.halts) == 1
     assert scene.accounts.latches[0][0] == "kill"
 
 
@@ -86,10 +84,10 @@ def test_order_errors_within_the_window_kill(scene: Scene) -> None:
     for _ in range(5):
         scene.guard.order_error()
         scene.clock.pass_secs(31)
-    assert scene.alerts == []
+    assert not scene.guard.halts
     for _ in range(2):
         scene.guard.order_error()
-    assert len(scene.alerts) == 1 and "3 order errors" in scene.alerts[0]
+    assert len(scene.guard.halts) == 1 and "3 order errors" in next(iter(scene.guard.halts))
 
 
 async def test_only_resume_lifts_a_halt(scene: Scene) -> None:
@@ -107,7 +105,6 @@ def test_a_restart_finds_the_halt_of_the_last_run(scene: Scene) -> None:
     scene.guard.restore({"kill": "loss"})
     assert scene.holds.now == {("kill: loss", None)}
     scene.guard.kill("loss again")
-    assert scene.alerts == []
 
 
 def test_while_the_ledger_cannot_be_written_nothing_is_quoted(scene: Scene) -> None:
