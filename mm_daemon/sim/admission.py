@@ -14,7 +14,7 @@ from mm_daemon.core.market import Market
 from mm_daemon.core.units import DOLLAR, SIZE_STEP, Cash, Price, Side, Size, TokenId, format_price, format_size
 from mm_daemon.sim.model import ApiKey, Refusal, SimOrder, Tif, Trade
 from mm_daemon.sim.venue import Venue
-from mm_daemon.sim.verify import POLY_1271, OrderVerifier
+from mm_daemon.sim.verify import POLY_1271, OrderVerifier, is_position_id
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Bytes32 = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{64}$")]
@@ -80,6 +80,7 @@ class Admission:
         order = self._verified(envelope, key, state.market)
         _check_price(order, state.market, envelope)
         self._check_expiration(order)
+        self._check_allowance(order, state.market)
         self._venue.keys.claim(key.eoa, payload.signatureType, payload.maker)
         return order, self._venue.submit(order)
 
@@ -122,6 +123,14 @@ class Admission:
             signed_ms=int(payload.timestamp),
             budget=Cash(cash) if is_market_buy else Cash(0),
         )
+
+    def _check_allowance(self, order: SimOrder, market: Market) -> None:
+        normal, neg_risk, positions = self._venue.exchange_contracts
+        spender = positions if is_position_id(int(order.token)) else neg_risk if market.neg_risk else normal
+        if not self._venue.allows(order.maker, spender):
+            raise Refusal(
+                f"not enough balance / allowance: the allowance is not enough -> spender: {spender}, allowance: 0"
+            )
 
     def _check_expiration(self, order: SimOrder) -> None:
         if order.tif is not Tif.GTD:

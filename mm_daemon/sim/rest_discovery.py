@@ -1,4 +1,6 @@
-"""Gamma (market discovery) and the data API (positions), each under its own prefix, and the exchange's own state."""
+"""Gamma (market discovery), the data API (positions, approvals), the website's region check, each under its own prefix,
+and the exchange's own state.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from aiohttp import web
 
 from mm_daemon.core.market import Market, MarketStatus
 from mm_daemon.core.units import DOLLAR, SHARE, USD, Outcome
+from mm_daemon.exchange.polymarket.approvals import PUSD, permissions
 from mm_daemon.sim.http import answer, require_query
 from mm_daemon.sim.listing import MarketState
 from mm_daemon.sim.model import Refusal
@@ -19,7 +22,7 @@ MOST_MARKETS = 100
 
 
 class DiscoveryApi:
-    """Gamma under /gamma, positions under /data-api, and /_sim/state."""
+    """Gamma under /gamma, positions and approvals under /data-api, /api/geoblock, and /_sim/state."""
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
@@ -32,6 +35,8 @@ class DiscoveryApi:
             web.get("/gamma/markets/slug/{slug}", self.by_slug),
             web.get("/data-api/positions", self.positions),
             web.get("/data-api/v2/positions", self.positions_v2),
+            web.get("/data-api/v2/approvals", self.approvals),
+            web.get("/api/geoblock", self.region),
             web.get("/_sim/state", self.state),
         ]
 
@@ -66,6 +71,19 @@ class DiscoveryApi:
         wanted = request.query.get("condition_id")
         held = [row for row in self._held(user) if not wanted or row[0].market.condition_id == wanted]
         return answer({"data": [_position_v2(user, *row) for row in held], "next_cursor": None})
+
+    async def approvals(self, request: web.Request) -> web.Response:
+        """GET /data-api/v2/approvals: every contract that trading and what follows it needs."""
+        user = require_query(request, "user")
+        rows = [
+            _approval(wanted.token, wanted.spender, self._venue.allows(user, wanted.spender))
+            for wanted in permissions(*self._venue.exchange_contracts)
+        ]
+        return answer({"data": {"address": user, "chain_id": self._venue.rules.chain_id, "contracts": rows}})
+
+    async def region(self, request: web.Request) -> web.Response:
+        """GET /api/geoblock, as the venue's website answers it: nobody is kept out of this machine."""
+        return answer({"blocked": False, "ip": request.remote, "country": "ZZ", "region": ""})
 
     async def state(self, request: web.Request) -> web.Response:
         """GET /_sim/state: what every wallet has resting and holds, and whether money is conserved. Not the venue's."""
@@ -171,6 +189,11 @@ def _page(chosen: list[MarketState], start: int, limit: int) -> dict[str, Any]:
 def _event(market: Market) -> list[dict[str, Any]]:
     slug = f"event-of-{market.slug}" if not market.event_id else f"event-{market.event_id[2:10]}"
     return [{"id": slug, "ticker": slug, "slug": slug, "title": slug, "negRisk": market.neg_risk, "closed": False}]
+
+
+def _approval(token: str, spender: str, approved: bool) -> dict[str, Any]:
+    standard = {"standard": "ERC20", "amount": "max"} if token == PUSD else {"standard": "ERC1155"}
+    return {"token": token, "spender": spender, "approved": approved, **standard}
 
 
 def _position(user: str, state: MarketState, outcome: Outcome, size: int) -> dict[str, Any]:

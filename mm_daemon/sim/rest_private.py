@@ -214,8 +214,12 @@ class AccountApi:
             raise Refusal("assetAddress invalid params: signature type or asset type")
         asset = COLLATERAL if kind == "COLLATERAL" else TokenId(require_query(request, "token_id"))
         amount = self._settled(key, int(type_text), asset)
-        spenders = self._venue.exchange_contracts
-        return answer({"balance": str(amount), "allowances": dict.fromkeys(spenders, UNLIMITED)})
+        wallet = self._venue.keys.maker_of(key.eoa, int(type_text)) or ""
+        allowances = {
+            spender: UNLIMITED if self._venue.allows(wallet, spender) else "0"
+            for spender in self._venue.exchange_contracts
+        }
+        return answer({"balance": str(amount), "allowances": allowances})
 
     async def scoring(self, request: web.Request) -> web.Response:
         """GET /order-scoring."""

@@ -53,6 +53,7 @@ class Venue:
         self.markets: dict[ConditionId, MarketState] = {}
         self._by_ref: dict[str, MarketState] = {}
         self._live: dict[str, dict[OrderId, SimOrder]] = {}
+        self._revoked: set[tuple[str, str]] = set()
         self._internal_orders = 0
         for listing in listings:
             self.list_market(listing)
@@ -132,6 +133,14 @@ class Venue:
         """Give a wallet its starting cash if it is seen for the first time."""
         if not self.ledger.knows(address):
             self.ledger.deposit(address, self.rules.starting_cash)
+
+    def revoke(self, address: str, spender: str) -> None:
+        """Take away what a wallet allowed an exchange contract to move."""
+        self._revoked.add((address.lower(), spender.lower()))
+
+    def allows(self, address: str, spender: str) -> bool:
+        """Whether a wallet lets a contract move its pUSD and tokens; a new wallet lets all of them."""
+        return (address.lower(), spender.lower()) not in self._revoked
 
     def deposit(self, address: str, usd: int) -> None:
         """Add whole dollars to a wallet."""

@@ -7,7 +7,7 @@ each of its orders, and their ids are known beforehand.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -26,7 +26,7 @@ from mm_daemon.exchange.api import (
     Unavailable,
 )
 from mm_daemon.exchange.errors import ProtocolError, Rejected, Throttled, Unknown, VenueError
-from mm_daemon.exchange.polymarket import api_keys, private_reads, public_reads
+from mm_daemon.exchange.polymarket import account_reads, api_keys, private_reads, public_reads
 from mm_daemon.exchange.polymarket.auth import ApiCredentials, RequestSigner
 from mm_daemon.exchange.polymarket.bodies import cancel_outcomes, refused_all, verdicts
 from mm_daemon.exchange.polymarket.contracts import asset_type
@@ -317,6 +317,23 @@ class PolymarketVenue:
             VenueError: it was not accepted.
         """
         await self._rest.get("/balance-allowance/update", self._asset_query(token), private=True)
+
+    async def collateral_of_type(self, signature_type: int) -> Read[Balance]:
+        """The pUSD that our key would trade with under another signature type, in micro-dollars."""
+        query = {"asset_type": "COLLATERAL", "signature_type": str(signature_type)}
+        return await _read(private_reads.balance(self._rest, query, ()))
+
+    async def approvals(self, data_url: str) -> Read[Mapping[tuple[str, str], int]]:
+        """What our wallet lets contracts move: {(token, spender), lower case: base units}."""
+        return await _read(account_reads.approvals(self._rest, data_url, self.wallet, self._chain_id))
+
+    async def rate_limit_tier(self) -> Read[str]:
+        """The tier that our orders and cancels are limited by."""
+        return await _read(account_reads.rate_limit_tier(self._rest))
+
+    async def region(self, site_url: str) -> Read[account_reads.Region]:
+        """Where the venue's website places this machine, and whether it is closed to it."""
+        return await _read(account_reads.region(self._rest, site_url))
 
     def _asset_query(self, token: TokenId | None) -> dict[str, str]:
         asset = {"asset_type": "COLLATERAL"} if token is None else {"asset_type": asset_type(token), "token_id": token}
