@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal, TypeVar
 
 import structlog
 
-from mm_daemon.core.desk import Desk
+from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.events import OrderReport, TradeReport, TradeStatus
-from mm_daemon.core.market import MarketStatus
+from mm_daemon.core.market import Market, MarketStatus
 from mm_daemon.core.orders import Order, OrderEvent, new_order
 from mm_daemon.core.units import Cash, Outcome, Size, format_size, format_usd
 from mm_daemon.exchange.api import Complete, Read, Unavailable, Venue
@@ -25,6 +26,7 @@ from mm_daemon.journal.keeper import Bookkeeper
 CLOCK_TOLERANCE_SECS = 2
 TRIES = 5
 RETRY_SECS = 0.5
+CALLS_AT_ONCE = 16
 TRADES_BACK_SECS = 3600
 """Trades of the last hour may still be on their way to the chain."""
 TRADES_MARGIN_SECS = 60
@@ -62,8 +64,7 @@ async def start_up(
     await _check_clock(venue)
     if await _call("account status", venue.is_closed_only):
         raise StartRefused("the account is in closed-only mode: it may not open positions", EXIT_REFUSED)
-    for ref in market_refs:
-        await _load_market(desk, venue, ref)
+    await _load_markets(desk, venue, market_refs)
     await _deal_with_orders_found(desk, venue, orders_at_start, clock_ns)
     await _load_holdings(desk, venue, books)
     await _call("heartbeat", venue.heartbeat)
@@ -132,21 +133,43 @@ async def _check_clock(venue: Venue) -> None:
         )
 
 
-async def _load_market(desk: Desk, venue: Venue, ref: str) -> None:
-    async def load() -> None:
-        try:
-            market = await venue.load_market(ref)
-        except Rejected as error:
-            if error.reason is RejectReason.NOT_FOUND:
-                raise StartRefused(f"strategy.markets: no such market: {ref} ({error.text})", EXIT_CONFIG) from error
-            raise
+async def _side_by_side(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Make these calls, some at a time; their results in order. The first failure ends the others and is raised."""
+    gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await call()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(one(call)) for call in calls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in running]
+
+
+async def _load_markets(desk: Desk, venue: Venue, refs: Sequence[str]) -> None:
+    """Take in the markets in their configured order."""
+    markets = await _side_by_side(partial(_find_market, venue, ref) for ref in refs)
+    for ref, market in zip(refs, markets, strict=True):
         if market.condition_id in desk.markets:
             raise StartRefused(f"strategy.markets: {ref} is the same market as another entry", EXIT_CONFIG)
         desk.add_market(market)
         if market.status is not MarketStatus.OPEN:
             log.warning("market_not_open", market=market.slug, status=market.status.value)
 
-    await _call(f"market {ref}", load)
+
+async def _find_market(venue: Venue, ref: str) -> Market:
+    async def find() -> Market:
+        try:
+            return await venue.load_market(ref)
+        except Rejected as error:
+            if error.reason is RejectReason.NOT_FOUND:
+                raise StartRefused(f"strategy.markets: no such market: {ref} ({error.text})", EXIT_CONFIG) from error
+            raise
+
+    return await _call(f"market {ref}", find)
 
 
 async def _deal_with_orders_found(
@@ -250,15 +273,19 @@ def _statuses(trades: Sequence[TradeReport]) -> dict[str, TradeStatus]:
 async def _take_balances(desk: Desk, venue: Venue) -> None:
     collateral = await _read("collateral", venue.collateral)
     desk.cash = Cash(collateral.amount)
-    held = 0
-    for state in desk.markets.values():
-        for outcome in Outcome:
-            token = state.market.token(outcome)
-            balance = await _read(f"holding of {state.market.slug}", lambda token=token: venue.holding(token))  # type: ignore[misc]
-            state.position.open_with(outcome, Size(balance.amount))
-            held += balance.amount
-        desk.refresh(state.market.condition_id)
+    held = sum(await _side_by_side(partial(_take_holdings, desk, venue, state) for state in desk.markets.values()))
     if not desk.cash and not held:
         raise StartRefused("the wallet holds neither pUSD nor tokens of the markets to quote", EXIT_CONFIG)
     if desk.cash and collateral.allowance == 0:
         raise StartRefused("the exchange has no allowance for the wallet's pUSD: approve it first", EXIT_CONFIG)
+
+
+async def _take_holdings(desk: Desk, venue: Venue, state: MarketState) -> int:
+    """Take one market's tokens; how many micro-shares there were."""
+    held = 0
+    for outcome in Outcome:
+        balance = await _read(f"holding of {state.market.slug}", partial(venue.holding, state.market.token(outcome)))
+        state.position.open_with(outcome, Size(balance.amount))
+        held += balance.amount
+    desk.refresh(state.market.condition_id)
+    return held
