@@ -14,26 +14,18 @@ daemon's wake-up and the venue's, and nothing that the venue does with a request
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from benchmarks.given import PRIVATE_KEY, market
+from benchmarks import processes
+from benchmarks.given import market
 from benchmarks.timing import Timing, timing
 
 SAMPLES, WARM_UP = 300, 30
 SAMPLES_OF_STAGES = 100
 QUICK_SAMPLES, QUICK_WARM_UP = 10, 2
-STOP_SECS = 15.0
-PACKAGE_FOLDER = Path(__file__).parent.parent
 
 _TITLES = {"first_order": "first order", "last_order": "last order", "cancel": "cancel"}
 _SHOWN = {
@@ -42,11 +34,6 @@ _SHOWN = {
     "reprice": ("first_order", "cancel"),
     "crossing": ("first_order", "last_order"),
 }
-_ANSWER = msgspec.json.Decoder(dict[str, dict[str, list[int]]])
-
-
-class BenchmarkFailed(Exception):
-    """A process of the benchmark ended or fell silent; the text holds the end of the daemon's log."""
 
 
 def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]:
@@ -70,63 +57,17 @@ def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]
 
 def _play(folder: Path, options: list[str], stages_file: Path | None, *, is_daemon: bool) -> list[Timing]:
     """Run one bot against one venue."""
-    log_file = folder / "bot.log"
-    with log_file.open("wb") as log, _venue(options) as (url, answers):
-        bot = _daemon(folder, url, stages_file, log) if is_daemon else _floor(url, log)
-        try:
-            line = answers.readline()
-        finally:
-            bot.send_signal(signal.SIGTERM)
-            exit_code = bot.wait(STOP_SECS)
-        if not line or (is_daemon and exit_code):
-            raise BenchmarkFailed(f"exit code {exit_code}; {log_file.read_text(errors='replace')[-2000:]}")
-    played = _ANSWER.decode(line)
+    with processes.venue("benchmarks.venue", options) as venue:
+        if is_daemon:
+            program = ["-m", "benchmarks.stages", str(stages_file)] if stages_file else ["-m", "mm_daemon"]
+            command, environment = processes.daemon(folder, venue.url, [market()], program=program)
+        else:
+            command, environment = ["-m", "benchmarks.floor", venue.url], None
+        with processes.bot(command, folder / "bot.log", environment) as bot:
+            played = msgspec.convert(venue.read(), dict[str, dict[str, list[int]]])
+            bot.stop()
     return [
         timing("end to end", f"{scenario}: frame to {_TITLES[what]}", times[what])
         for scenario, times in played.items()
         for what in _SHOWN[scenario]
     ]
-
-
-@contextmanager
-def _venue(options: list[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """A venue process: its URL, and where it prints its times. It ends when its standard input is closed."""
-    command = [sys.executable, "-m", "benchmarks.venue", *options]
-    with subprocess.Popen(command, cwd=PACKAGE_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise BenchmarkFailed("the venue did not start")
-            yield msgspec.json.decode(line, type=dict[str, str])["url"], process.stdout
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(STOP_SECS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _floor(url: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.floor", url], cwd=PACKAGE_FOLDER, stderr=log)
-
-
-def _daemon(folder: Path, url: str, stages_file: Path | None, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """The daemon on the shipped settings, but for the addresses, the wallet and the market."""
-    socket_url = url.replace("http", "ws", 1)
-    (folder / "strategy.toml").write_text(
-        f'name = "liquidity_provision"\n[strategy]\nmarkets = ["{market().condition_id}"]\n'
-    )
-    config = folder / "mm-daemon.toml"
-    config.write_text(
-        'mode = "live"\nstrategy = "strategy.toml"\n'
-        f'[venue]\nclob_url = "{url}"\ngamma_url = "{url}/gamma"\ndata_url = "{url}/data"\n'
-        f'market_ws_url = "{socket_url}/ws/market"\nuser_ws_url = "{socket_url}/ws/user"\n'
-        f'[wallet]\nsignature_type = 0\n[state]\ndirectory = "{folder / "state"}"\n[log]\nformat = "json"\n'
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MM_")}
-    environment["MM_PRIVATE_KEY"] = PRIVATE_KEY
-    program = ["-m", "benchmarks.stages", str(stages_file)] if stages_file else ["-m", "mm_daemon"]
-    command = [sys.executable, *program, "run", "--config", str(config), "--live"]
-    return subprocess.Popen(command, cwd=PACKAGE_FOLDER, env=environment, stderr=log)

@@ -17,14 +17,15 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from benchmarks.given import CREDENTIALS, PRIVATE_KEY, Levels, book, market, price_change
 from benchmarks.wire import Connection, NotFound, Request, text_frame
-from mm_daemon.core.units import DOLLAR, Price, Side, Size, TokenId
+from mm_daemon.core.market import Market
+from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size, TokenId
 from mm_daemon.exchange.polymarket.keys import PrivateKey, keccak
 from mm_daemon.exchange.polymarket.signing import OrderSigner
 
@@ -43,6 +44,16 @@ _UP = [(Side.SELL, Price(5200), Size(0)), (Side.BUY, Price(5400), SHARES)]
 _DOWN = [(Side.BUY, Price(5400), Size(0)), (Side.SELL, Price(5200), SHARES)]
 _EMPTY = [(Side.BUY, Price(4800), Size(0))]
 _BACK = [(Side.BUY, Price(4800), SHARES)]
+
+CANNED: dict[str, Any] = {
+    "/auth/api-key": {
+        "apiKey": CREDENTIALS.key,
+        "secret": CREDENTIALS.secret,
+        "passphrase": CREDENTIALS.passphrase,
+    },
+    "/auth/ban-status/closed-only": {"closed_only": False},
+    "/data/trades": {"data": [], "next_cursor": "LTE="},
+}
 
 Move = tuple[list[tuple[Side, Price, Size]], tuple[int, int]]
 """Changed levels, and the touch after them."""
@@ -74,7 +85,9 @@ _IDS = msgspec.json.Decoder(list[str])
 class Venue:
     """Canned answers, the orders that rest, and the arrivals of the sample at hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, markets: Sequence[Market] = (MARKET,)) -> None:
+        self.markets = {market.condition_id: market for market in markets}
+        self.of_token = {token: market for market in markets for token in market.tokens}
         self.resting: dict[str, dict[str, str]] = {}
         self.posts_ns: list[int] = []
         self.cancels_ns: list[int] = []
@@ -99,7 +112,7 @@ class Venue:
             levels[price] = size
         return text_frame(price_change(MARKET, changes, touch, self._time_ms).encode())
 
-    def _subscribed(self, path: str, socket: Connection) -> None:
+    def _subscribed(self, path: str, socket: Connection, _text: bytes) -> None:
         if path == "/ws/user":
             self._user_socket = socket
             return
@@ -124,21 +137,34 @@ class Venue:
         elif request.path.startswith("/data/order/"):
             answer = self.resting.get(request.path.rpartition("/")[2])
         elif request.path == "/balance-allowance":
-            answer = {"balance": "10000000000" if "COLLATERAL" in request.query else "0"}
+            answer = {"balance": "1000000000000" if "COLLATERAL" in request.query else "0"}
         elif request.path == "/book" and MARKET.yes in request.query:
             answer = msgspec.json.decode(self._book())[0]
         elif request.path == "/v1/heartbeats":
             self._beats += 1
             answer = {"heartbeat_id": str(self._beats)}
         else:
-            answer = _canned(request.path)
+            answer = self._canned(request.path)
         return answer
+
+    def _canned(self, path: str) -> Any:
+        """Everything that never changes."""
+        market = self.markets.get(ConditionId(path.removeprefix("/markets/")))
+        if market is not None:
+            return _listing(market)
+        if path == "/time":
+            return int(time.time())
+        if path not in CANNED:
+            raise NotFound
+        return CANNED[path]
 
     def _post(self, request: Request) -> list[dict[str, object]]:
         self.posts_ns.append(request.arrived_ns)
         verdicts: list[dict[str, object]] = []
         for envelope in _ENVELOPES.decode(request.body):
-            order = _order(self._id(envelope.order), envelope.order, self._time_ms)
+            order = _order(
+                self._id(envelope.order), self.of_token[envelope.order.token_id], envelope.order, self._time_ms
+            )
             self.resting[order["id"]] = order
             self._tell({**order, "type": "PLACEMENT", "status": "LIVE"})
             verdicts.append({"success": True, "errorMsg": "", "orderID": order["id"], "status": "live"})
@@ -167,17 +193,18 @@ class Venue:
         struct_hash = self._hashes.struct_hash(
             order.token_id, side, order.maker_amount, order.taker_amount, order.salt, order.timestamp
         )
-        separator = self._hashes.contracts.for_token(order.token_id, MARKET.neg_risk).separator
+        is_neg_risk = self.of_token[order.token_id].neg_risk
+        separator = self._hashes.contracts.for_token(order.token_id, is_neg_risk).separator
         return "0x" + keccak(b"\x19\x01" + separator + struct_hash).hex()
 
 
-def _order(id: str, fields: _SignedFields, time_ms: int) -> dict[str, str]:
+def _order(id: str, market: Market, fields: _SignedFields, time_ms: int) -> dict[str, str]:
     size, cash = fields.taker_amount, fields.maker_amount
     if fields.side == "SELL":
         size, cash = cash, size
     return {
         "id": id,
-        "market": MARKET.condition_id,
+        "market": market.condition_id,
         "asset_id": fields.token_id,
         "side": fields.side,
         "price": str(cash * DOLLAR // size / DOLLAR),
@@ -188,34 +215,19 @@ def _order(id: str, fields: _SignedFields, time_ms: int) -> dict[str, str]:
     }
 
 
-def _canned(path: str) -> Any:
-    """Everything that never changes."""
-    if path == "/time":
-        return int(time.time())
-    if path == f"/markets/{MARKET.condition_id}":
-        return {
-            "condition_id": MARKET.condition_id,
-            "tokens": [{"token_id": MARKET.yes, "outcome": "Yes"}, {"token_id": MARKET.no, "outcome": "No"}],
-            "minimum_tick_size": 0.01,
-            "minimum_order_size": 5,
-            "neg_risk": MARKET.neg_risk,
-            "market_slug": MARKET.slug,
-            "active": True,
-            "accepting_orders": True,
-            "enable_order_book": True,
-        }
-    answers: dict[str, Any] = {
-        "/auth/api-key": {
-            "apiKey": CREDENTIALS.key,
-            "secret": CREDENTIALS.secret,
-            "passphrase": CREDENTIALS.passphrase,
-        },
-        "/auth/ban-status/closed-only": {"closed_only": False},
-        "/data/trades": {"data": [], "next_cursor": "LTE="},
+def _listing(market: Market) -> dict[str, object]:
+    """A market as the exchange lists it."""
+    return {
+        "condition_id": market.condition_id,
+        "tokens": [{"token_id": market.yes, "outcome": "Yes"}, {"token_id": market.no, "outcome": "No"}],
+        "minimum_tick_size": 0.01,
+        "minimum_order_size": 5,
+        "neg_risk": market.neg_risk,
+        "market_slug": market.slug,
+        "active": True,
+        "accepting_orders": True,
+        "enable_order_book": True,
     }
-    if path not in answers:
-        raise NotFound
-    return answers[path]
 
 
 async def play(venue: Venue, scenario: tuple[Move, Move], samples: int, *, quotes: bool) -> dict[str, list[int]]:

@@ -39,10 +39,10 @@ class Connection(asyncio.Protocol):
 
     Args:
         answer: the JSON body for a request.
-        subscribed: called with a websocket's path and the connection at each text that subscribes to something.
+        subscribed: called with a websocket's path, the connection and the text, at each that subscribes to something.
     """
 
-    def __init__(self, answer: Callable[[Request], Any], subscribed: Callable[[str, Connection], None]) -> None:
+    def __init__(self, answer: Callable[[Request], Any], subscribed: Callable[[str, Connection, bytes], None]) -> None:
         self._answer = answer
         self._subscribed = subscribed
         self._received = bytearray()
@@ -50,6 +50,17 @@ class Connection(asyncio.Protocol):
         self._is_reading = False
         self._path = ""
         self._transport: asyncio.Transport | None = None
+        self.writable = asyncio.Event()
+        """Set while what was sent does not pile up on our side."""
+        self.writable.set()
+
+    def pause_writing(self) -> None:
+        """Too much waits to leave."""
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        """It has left."""
+        self.writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; asyncio sets TCP_NODELAY by itself."""
@@ -134,7 +145,7 @@ class Connection(asyncio.Protocol):
         elif text == b"PING":
             self.send_text(text_frame(b"PONG"))
         elif b'"unsubscribe"' not in text:
-            self._subscribed(self._path, self)
+            self._subscribed(self._path, self, text)
         return bool(received)
 
 
