@@ -12,6 +12,7 @@ import hmac
 
 import msgspec
 
+from mm_daemon.exchange.polymarket.http1 import header_lines
 from mm_daemon.exchange.polymarket.keys import PrivateKey
 from mm_daemon.exchange.polymarket.official import import_official_client
 
@@ -35,7 +36,7 @@ class RequestSigner:
         credentials: the API key triple.
 
     Raises:
-        ValueError: the secret is not base64.
+        ValueError: the secret is not base64, or the rest of the triple cannot stand in a header.
     """
 
     def __init__(self, address: str, credentials: ApiCredentials) -> None:
@@ -50,6 +51,7 @@ class RequestSigner:
             "POLY_API_KEY": credentials.key,
             "POLY_PASSPHRASE": credentials.passphrase,
         }
+        self._fixed_lines = header_lines(self._fixed)
 
     def __repr__(self) -> str:
         return f"RequestSigner({self._fixed['POLY_ADDRESS']})"
@@ -67,6 +69,11 @@ class RequestSigner:
             "POLY_SIGNATURE": self.signature(unix_secs, method, path, body),
             "POLY_TIMESTAMP": str(unix_secs),
         }
+
+    def lines(self, unix_secs: int, method: str, path: str, body: bytes = b"") -> bytes:
+        """The same as header lines, ready to send."""
+        signature = self.signature(unix_secs, method, path, body)
+        return b"%bPOLY_SIGNATURE: %b\r\nPOLY_TIMESTAMP: %d\r\n" % (self._fixed_lines, signature.encode(), unix_secs)
 
 
 def level_1_headers(key: PrivateKey, chain_id: int, unix_secs: int) -> dict[str, str]:

@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 
 from mm_daemon.exchange.errors import ProtocolError
-from mm_daemon.exchange.polymarket.rest import Answer, Rest
+from mm_daemon.exchange.polymarket.http1 import Answer
+from mm_daemon.exchange.polymarket.rest import Rest
 from mm_daemon.exchange.polymarket.wire import UNREADABLE
 
 

@@ -1,8 +1,8 @@
-"""HTTP to the venue: one pooled session, a deadline on everything, the bytes signed are the bytes sent.
+"""HTTP to the venue: a deadline on everything, the bytes signed are the bytes sent.
 
-Reads are tried again within their deadline. A request that changes something is sent once: after a lost answer only a
-look-up can tell what happened. (One exception is below us and harmless: aiohttp repeats a DELETE whose kept-alive
-connection turned out to be closed, and a cancel by id twice is a cancel.)
+Reads go through aiohttp and are tried again within their deadline. What changes something goes over connections that
+are kept open for it, because nothing there may wait, and is sent once: after a lost answer only a look-up can tell what
+happened.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -19,10 +20,11 @@ from yarl import URL
 from mm_daemon.exchange.errors import ProtocolError, Throttled, Unknown, Unreachable, VenueError
 from mm_daemon.exchange.polymarket.auth import RequestSigner
 from mm_daemon.exchange.polymarket.channel import count_kind
+from mm_daemon.exchange.polymarket.connections import Connections, ConnectionsStatistics
 from mm_daemon.exchange.polymarket.errors_map import error_of
+from mm_daemon.exchange.polymarket.http1 import LARGEST_ANSWER, Answer, header_lines, request_bytes
 from mm_daemon.exchange.polymarket.throttle import RateLimits
 
-_LARGEST_ANSWER = 32 * 1024 * 1024
 _CONNECTIONS = 32
 _KEEP_ALIVE_SECS = 60.0
 _RETRIES = 2
@@ -30,23 +32,11 @@ _FIRST_PAUSE_SECS = 0.15
 _LONGEST_PAUSE_SECS = 2.0
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer, whatever its status."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status < 300
+_CONSTANT_HEADERS = {"User-Agent": "mm-daemon", "Accept": "application/json"}
 
 
-class _Request(msgspec.Struct, frozen=True):
-    method: str
+class _Read(msgspec.Struct, frozen=True):
     path: str
-    body: bytes
     query: Mapping[str, str]
     headers: Mapping[str, str]
     base_url: str
@@ -92,6 +82,16 @@ class Rest:
         self._unix_secs = unix_secs
         self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
+        url = URL(self._base_url)
+        self._connections = Connections(url, connect_timeout_secs=connect_timeout_secs)
+        self._path_prefix = url.raw_path.rstrip("/")
+        self._constant_lines = header_lines(
+            {
+                "Host": url.host_port_subcomponent or "",
+                **_CONSTANT_HEADERS,
+                "Accept-Encoding": "identity",
+            }
+        )
         self._statistics = RestStatistics()
         self.signer: RequestSigner | None = None
         """Signs private calls; None until there are API credentials."""
@@ -99,6 +99,14 @@ class Rest:
     def statistics(self) -> RestStatistics:
         """Live counts; read, do not change."""
         return self._statistics
+
+    def connections(self) -> ConnectionsStatistics:
+        """The connections for what changes something."""
+        return self._connections.statistics()
+
+    def keep_open(self) -> None:
+        """Open connections for what changes something ahead, and keep them open."""
+        self._connections.keep_open()
 
     async def get(
         self,
@@ -121,19 +129,19 @@ class Rest:
         Raises:
             VenueError: any of its kinds; a read changes nothing, so Unknown only says that there is no answer.
         """
-        request = _Request("GET", path, b"", query or {}, headers or {}, base_url, private)
+        read = _Read(path, query or {}, headers or {}, base_url, private)
         try:
             async with asyncio.timeout(self._read_deadline):
-                return await self._get_with_retries(request)
+                return await self._get_with_retries(read)
         except TimeoutError:
             self._count_error(Unknown)
             raise Unknown(f"GET {path}: no answer in {self._read_deadline:g} s") from None
 
-    async def _get_with_retries(self, request: _Request) -> bytes:
+    async def _get_with_retries(self, read: _Read) -> bytes:
         attempt = 0
         while True:
             try:
-                return self.checked(await self._exchange(request, self._read_deadline))
+                return self.checked(await self._get_once(read))
             except (Unknown, Unreachable, Throttled) as error:
                 wait = error.retry_after_secs if isinstance(error, Throttled) else 0.0
                 if attempt == _RETRIES or wait > _LONGEST_PAUSE_SECS:
@@ -141,7 +149,7 @@ class Rest:
                 await asyncio.sleep(max(wait, _FIRST_PAUSE_SECS * 2**attempt * random.uniform(0.5, 1.5)))
                 attempt += 1
 
-    async def send(
+    def send(
         self,
         method: str,
         path: str,
@@ -149,16 +157,39 @@ class Rest:
         *,
         headers: Mapping[str, str] | None = None,
         private: bool = True,
-    ) -> Answer:
-        """Send a request that changes something, once; the answer, whatever its status.
+    ) -> Coroutine[Any, Any, Answer]:
+        """Send a request that changes something, once; await the answer, whatever its status.
+
+        The bytes leave in this call, before anything is awaited, when a connection is idle.
 
         Raises:
             Unreachable: no connection was made; nothing happened.
             Unknown: the answer was lost; it may have happened.
             ProtocolError: the answer is too large; it may have happened.
+            RuntimeError: a private call without API credentials.
         """
-        request = _Request(method, path, body, {}, headers or {}, "", private)
-        return await self._exchange(request, self._write_deadline)
+        lines = header_lines(headers) if headers else b""
+        if private:
+            lines += self._signed_lines(method, path, body)
+        what = f"{method} {path}"
+        request = request_bytes(method, self._path_prefix + path, self._constant_lines, lines, body)
+        answer = self._connections.send(request, what, self._write_deadline)
+        count_kind(self._statistics.requests, f"{method} {_endpoint(path)}")
+        return self._answered(method, path, answer)
+
+    def _signed_lines(self, method: str, path: str, body: bytes) -> bytes:
+        if self.signer is None:
+            raise RuntimeError(f"{method} {path}: no API credentials yet")
+        return self.signer.lines(int(self._unix_secs()), method, path, body)
+
+    async def _answered(self, method: str, path: str, coming: Awaitable[Answer]) -> Answer:
+        try:
+            answer = await coming
+        except VenueError as error:
+            self._count_error(type(error))
+            raise
+        self._observe(method, path, answer)
+        return answer
 
     def checked(self, answer: Answer) -> bytes:
         """The body of a 2xx answer.
@@ -174,48 +205,42 @@ class Rest:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._connections.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, request: _Request, deadline_secs: float) -> Answer:
-        """One request, one answer; raises as `send` does."""
-        what = f"{request.method} {request.path}"
-        count_kind(self._statistics.requests, f"{request.method} {_endpoint(request.path)}")
-        url = URL(f"{request.base_url.rstrip('/') or self._base_url}{request.path}")
+    async def _get_once(self, read: _Read) -> Answer:
+        """One request, one answer, whatever its status."""
+        what = f"GET {read.path}"
+        count_kind(self._statistics.requests, f"GET {_endpoint(read.path)}")
+        url = URL(f"{read.base_url.rstrip('/') or self._base_url}{read.path}")
         try:
-            async with self._open_session().request(
-                request.method,
-                url.with_query(request.query) if request.query else url,
-                data=request.body or None,
-                headers=self._headers(request),
-                timeout=aiohttp.ClientTimeout(total=deadline_secs, sock_connect=self._connect_timeout),
+            async with self._open_session().get(
+                url.with_query(read.query) if read.query else url,
+                headers=self._read_headers(read),
+                timeout=aiohttp.ClientTimeout(total=self._read_deadline, sock_connect=self._connect_timeout),
                 allow_redirects=False,
             ) as response:
-                answer = Answer(response.status, await _bounded_body(response), response.headers)
+                return Answer(response.status, await _bounded_body(response), response.headers)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._count_error(Unreachable)
             raise Unreachable(f"{what}: {type(error).__name__}: {error}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             self._count_error(Unknown)
             raise Unknown(f"{what}: {type(error).__name__}: {error}".rstrip(": ")) from error
-        self._observe(request, answer)
-        return answer
 
-    def _headers(self, request: _Request) -> dict[str, str]:
-        fields = dict(request.headers)
-        if request.body:
-            fields["Content-Type"] = "application/json"
-        if request.private:
+    def _read_headers(self, read: _Read) -> dict[str, str]:
+        fields = dict(read.headers)
+        if read.private:
             if self.signer is None:
-                raise RuntimeError(f"{request.method} {request.path}: no API credentials yet")
-            at = int(self._unix_secs())
-            fields.update(self.signer.headers(at, request.method, request.path, request.body))
+                raise RuntimeError(f"GET {read.path}: no API credentials yet")
+            fields.update(self.signer.headers(int(self._unix_secs()), "GET", read.path))
         return fields
 
-    def _observe(self, request: _Request, answer: Answer) -> None:
+    def _observe(self, method: str, path: str, answer: Answer) -> None:
         """Let the venue's own count of our requests lower ours."""
-        bucket = self._limits.bucket(request.method, request.path)
+        bucket = self._limits.bucket(method, path)
         if bucket is None:
             return
         now = self._monotonic()
@@ -231,7 +256,7 @@ class Rest:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "mm-daemon", "Accept": "application/json"},
+                headers=_CONSTANT_HEADERS,
             )
         return self._session
 
@@ -245,8 +270,8 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         length += len(chunk)
-        if length > _LARGEST_ANSWER:
-            raise ProtocolError(f"an answer of more than {_LARGEST_ANSWER} bytes")
+        if length > LARGEST_ANSWER:
+            raise ProtocolError(f"an answer of more than {LARGEST_ANSWER} bytes")
     return b"".join(chunks)
 
 

@@ -7,8 +7,8 @@ each of its orders, and their ids are known beforehand.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -32,6 +32,7 @@ from mm_daemon.exchange.polymarket.bodies import cancel_outcomes, refused_all, v
 from mm_daemon.exchange.polymarket.contracts import asset_type
 from mm_daemon.exchange.polymarket.discovery import is_condition_id
 from mm_daemon.exchange.polymarket.heartbeat import Heartbeat
+from mm_daemon.exchange.polymarket.http1 import Answer
 from mm_daemon.exchange.polymarket.keys import PrivateKey
 from mm_daemon.exchange.polymarket.rest import Rest, RestStatistics
 from mm_daemon.exchange.polymarket.signing import OrderSigner, batch_body
@@ -145,13 +146,14 @@ class PolymarketVenue:
     # Start-up
 
     async def connect(self) -> ApiCredentials:
-        """Make or derive API credentials, unless they were given.
+        """Make or derive API credentials, unless they were given, and begin to keep connections open for orders.
 
         Raises:
             VenueError: the venue gave none.
         """
         if self._credentials is None:
             self._use(await api_keys.make_or_derive(self._rest, self._key, self._chain_id, self._unix_secs))
+        self._rest.keep_open()
         return self.credentials
 
     def _use(self, credentials: ApiCredentials) -> None:
@@ -183,7 +185,7 @@ class PolymarketVenue:
         """
         return PolymarketUserChannel(url, self.credentials, self.wallet, self._is_ours)
 
-    # Orders
+    # Orders. The requests of `place` and `cancel` leave when they are called, not when they are awaited.
 
     def sign(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> SignedOrder:
         """Build and sign a post-only GTC order; nothing is sent.
@@ -208,26 +210,30 @@ class PolymarketVenue:
         """How many cancels may be sent now in one call; `urgent` opens the reserve."""
         return self._limits.cancel_allowance(self._monotonic(), urgent=urgent)
 
-    async def place(self, orders: Sequence[SignedOrder]) -> list[Placement]:
-        """Send up to 15 orders; one verdict for each, in order.
+    def place(self, orders: Sequence[SignedOrder]) -> Coroutine[Any, Any, list[Placement]]:
+        """Send up to 15 orders; await one verdict for each, in order.
 
         Raises:
-            Throttled, Restricted, Unreachable, AuthError: nothing happened.
-            ValueError: more than 15 orders.
+            Throttled, Restricted, Unreachable, AuthError: when awaited; nothing happened.
+            ValueError: at once; more than 15 orders.
         """
-        if not orders:
-            return []
         if len(orders) > MAX_ORDERS_PER_CALL:
             raise ValueError(f"{len(orders)} orders in one call, at most {MAX_ORDERS_PER_CALL}")
+        return self._placed([order.id for order in orders], self._post(orders) if orders else None)
+
+    def _post(self, orders: Sequence[SignedOrder]) -> Awaitable[Answer]:
         now = self._monotonic()
         if self._limits.orders.available(now) < len(orders):
-            raise Throttled(self._limits.orders.wait_secs(len(orders), now))
+            return _failed(Throttled(self._limits.orders.wait_secs(len(orders), now)))
         self._limits.orders.spend(len(orders), now)
         self._orders_sent += len(orders)
-        ids = [order.id for order in orders]
+        return self._rest.send("POST", "/orders", batch_body(orders))
+
+    async def _placed(self, ids: Sequence[OrderId], sent: Awaitable[Answer] | None) -> list[Placement]:
+        if sent is None:
+            return []
         try:
-            body = self._rest.checked(await self._rest.send("POST", "/orders", batch_body(orders)))
-            placements = verdicts(body, ids)
+            placements = verdicts(self._rest.checked(await sent), ids)
         except Rejected as error:
             return refused_all(ids, error.reason, error.text)
         except (Unknown, ProtocolError) as error:
@@ -235,25 +241,30 @@ class PolymarketVenue:
         self._answers_lost += sum(isinstance(placement, AnswerLost) for placement in placements)
         return placements
 
-    async def cancel(self, ids: Sequence[OrderId]) -> dict[OrderId, CancelOutcome]:
-        """Cancel up to 100 orders by id; one outcome for each id given. Sent also when our own allowance is used up.
+    def cancel(self, ids: Sequence[OrderId]) -> Coroutine[Any, Any, dict[OrderId, CancelOutcome]]:
+        """Cancel up to 100 orders by id; await one outcome for each. Sent also when our own allowance is used up.
 
         Raises:
-            Throttled, Restricted, Unreachable, AuthError: nothing happened.
-            ValueError: more than 100 ids.
+            Throttled, Restricted, Unreachable, AuthError: when awaited; nothing happened.
+            ValueError: at once; more than 100 ids.
         """
-        if not ids:
-            return {}
         if len(ids) > MAX_CANCELS_PER_CALL:
             raise ValueError(f"{len(ids)} cancels in one call, at most {MAX_CANCELS_PER_CALL}")
+        return self._cancelled(ids, self._delete(ids) if ids else None)
+
+    def _delete(self, ids: Sequence[OrderId]) -> Awaitable[Answer]:
         now = self._monotonic()
         if wait := self._limits.cancels.closed_secs(now):
-            raise Throttled(wait)
+            return _failed(Throttled(wait))
         self._limits.cancels.spend(len(ids), now)
         self._cancels_sent += len(ids)
+        return self._rest.send("DELETE", "/orders", msgspec.json.encode(list(ids)))
+
+    async def _cancelled(self, ids: Sequence[OrderId], sent: Awaitable[Answer] | None) -> dict[OrderId, CancelOutcome]:
+        if sent is None:
+            return {}
         try:
-            answer = await self._rest.send("DELETE", "/orders", msgspec.json.encode(list(ids)))
-            outcomes = cancel_outcomes(self._rest.checked(answer))
+            outcomes = cancel_outcomes(self._rest.checked(await sent))
         except Rejected:
             return dict.fromkeys(ids, CancelOutcome.NOT_CANCELLED)
         except (Unknown, ProtocolError):
@@ -318,10 +329,13 @@ class PolymarketVenue:
         """
         await self._rest.get("/balance-allowance/update", self._asset_query(token), private=True)
 
-    async def collateral_of_type(self, signature_type: int) -> Read[Balance]:
-        """The pUSD that our key would trade with under another signature type, in micro-dollars."""
-        query = {"asset_type": "COLLATERAL", "signature_type": str(signature_type)}
-        return await _read(private_reads.balance(self._rest, query, ()))
+    async def collateral_of_type(self, signature_type: int | None, spenders: Iterable[str] = ()) -> Read[Balance]:
+        """The pUSD that our key trades with, or would under another signature type, in micro-dollars, with the least
+        allowance over these contracts."""
+        query = self._asset_query(None)
+        if signature_type is not None:
+            query["signature_type"] = str(signature_type)
+        return await _read(private_reads.balance(self._rest, query, spenders))
 
     async def approvals(self, data_url: str) -> Read[Mapping[tuple[str, str], int]]:
         """What our wallet lets contracts move: {(token, spender), lower case: base units}."""
@@ -373,6 +387,10 @@ class PolymarketVenue:
     async def close(self) -> None:
         """Close connections; no call after it."""
         await self._rest.close()
+
+
+async def _failed(error: VenueError) -> Answer:
+    raise error
 
 
 async def _read(reading: Awaitable[T]) -> Read[T]:
