@@ -38,14 +38,30 @@ class Touch(NamedTuple):
         return self.bid + self.ask
 
 
-class Ladder:
-    """One side of a book: size by price, and the prices in order. Bids and asks differ in the sign of the sort key."""
+_ALL = -DOLLAR - 1
+"""Below the key of every level: all of a ladder was read."""
+_NOTHING = DOLLAR + 1
+_NO_BID = Price(0)
 
-    __slots__ = ("_keys", "_sign", "sizes")
+
+class Ladder:
+    """One side of a book: size by price, and the prices in order. Bids and asks differ in the sign of the sort key.
+
+    It remembers how deep it was read, so that changes beyond what anybody read need no second look.
+
+    Attributes:
+        sizes: total size by price.
+        best_price: the highest bid or the lowest ask; 0 or 10,000 where there is none.
+    """
+
+    __slots__ = ("_empty", "_keys", "_read_to", "_sign", "best_price", "sizes")
 
     def __init__(self, side: Side) -> None:
         self._sign = 1 if side is Side.BUY else -1
         self._keys: list[int] = []
+        self._empty = _NO_BID if side is Side.BUY else DOLLAR
+        self._read_to = _ALL
+        self.best_price = self._empty
         self.sizes: dict[Price, Size] = {}
 
     def __len__(self) -> int:
@@ -55,42 +71,70 @@ class Ladder:
         """Forget every level and take these; levels without size are left out."""
         self.sizes = {price: size for price, size in levels if size > 0}
         sign = self._sign
-        self._keys = sorted(sign * price for price in self.sizes)
+        self._keys = sorted([sign * price for price in self.sizes])
+        self._find_best()
 
-    def set(self, price: Price, size: Size) -> None:
-        """Make the total at `price` `size`; zero removes the level."""
+    def set(self, price: Price, size: Size) -> bool:
+        """Make the total at `price` `size`; zero removes the level.
+
+        Returns:
+            Whether that changed something which was read since `forget_reads`.
+        """
         key = self._sign * price
+        sizes = self.sizes
         if size > 0:
-            if price not in self.sizes:
+            if price not in sizes:
                 insort(self._keys, key)
-            self.sizes[price] = size
-        elif self.sizes.pop(price, None) is not None:
+                self._find_best()
+            sizes[price] = size
+        elif sizes.pop(price, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
+            self._find_best()
+        else:
+            return False
+        return key >= self._read_to
 
-    def best(self) -> Price | None:
-        """The highest bid or the lowest ask."""
-        return Price(self._sign * self._keys[-1]) if self._keys else None
+    def _find_best(self) -> None:
+        self.best_price = Price(self._sign * self._keys[-1]) if self._keys else self._empty
+
+    def forget_reads(self, *, all_read: bool) -> None:
+        """Count as read from now on what is read from now on; or everything, until this is called again."""
+        self._read_to = _ALL if all_read else _NOTHING
 
     def best_without(self, own: Mapping[Price, Size]) -> Price | None:
         """The best price at which somebody else rests; remainders below 0.01 share are rounding, not orders."""
+        sign, sizes = self._sign, self.sizes
         for key in reversed(self._keys):
-            price = Price(self._sign * key)
-            if self.sizes[price] - own.get(price, 0) >= SIZE_STEP:
+            price: Price = sign * key  # type: ignore[assignment]
+            if sizes[price] - own.get(price, 0) >= SIZE_STEP:
+                self._read_to = min(self._read_to, key)
                 return price
+        self._read_to = _ALL
         return None
 
     def best_first(self) -> Iterable[Level]:
         """Levels from the touch outwards."""
         return ((price := Price(self._sign * key), self.sizes[price]) for key in reversed(self._keys))
 
-    def depth_to(self, limit: Price, own: Mapping[Price, Size]) -> Cash:
-        """Dollars of others' orders from the touch to `limit`, inclusive, each at its own price."""
-        total, bound = 0, self._sign * limit
+    def depth_to(self, limit: Price, own: Mapping[Price, Size], enough: Cash | None = None) -> Cash:
+        """Dollars of others' orders from the touch to `limit`, inclusive, each at its own price.
+
+        Args:
+            limit: the last price that counts.
+            own: our size at each price.
+            enough: no level is read once there is that much; None: all are.
+        """
+        total, bound, sign = 0, self._sign * limit, self._sign
+        most = None if enough is None else enough * DOLLAR
         for key in reversed(self._keys):
             if key < bound:
                 break
-            price = Price(self._sign * key)
+            price: Price = sign * key  # type: ignore[assignment]
             total += price * max(self.sizes[price] - own.get(price, 0), 0)
+            if most is not None and total >= most:
+                bound = key
+                break
+        self._read_to = min(self._read_to, bound)
         return Cash(total // DOLLAR)
 
 
@@ -144,18 +188,34 @@ class Book:
         return True
 
     def receive_change(self, change: LevelChanged, time_ms: int, now_ns: int) -> bool:
-        """Apply one level; returns False if the book is unknown or the change is older than its snapshot."""
+        """Apply one level.
+
+        Returns:
+            Whether that may change what a look at this book sees: not if the book is unknown, the change is older than
+            its snapshot, or the level is deeper than anything that the last look read.
+        """
         self.received_ns = now_ns
         if not self.is_known or time_ms < self._snapshot_ms:
             return False
-        (self.bids if change.side is Side.BUY else self.asks).set(change.price, change.size)
-        self.time_ms = max(self.time_ms, time_ms)
+        is_seen = (self.asks if change.side else self.bids).set(change.price, change.size)
+        if time_ms > self.time_ms:
+            self.time_ms = time_ms
         if change.best_bid is not None and change.best_ask is not None:
-            if self.touch == (change.best_bid, change.best_ask):
+            if self.bids.best_price == change.best_bid and self.asks.best_price == change.best_ask:
                 self.disagrees_since_ns = 0
             elif not self.disagrees_since_ns:
                 self.disagrees_since_ns = now_ns
-        return True
+        return is_seen
+
+    def begin_look(self) -> None:
+        """Forget what was read: `receive_change` tells of changes to what is read from now on."""
+        self.bids.forget_reads(all_read=False)
+        self.asks.forget_reads(all_read=False)
+
+    def outdate_look(self) -> None:
+        """What the last look saw is out of date for other reasons: `receive_change` tells of every change."""
+        self.bids.forget_reads(all_read=True)
+        self.asks.forget_reads(all_read=True)
 
     def forget(self) -> None:
         """Make the book unknown: its connection is gone or its grid changed."""
@@ -167,13 +227,12 @@ class Book:
     @property
     def touch(self) -> Touch:
         """Best bid and ask, everybody's orders included."""
-        bid, ask = self.bids.best(), self.asks.best()
-        return Touch(Price(0) if bid is None else bid, DOLLAR if ask is None else ask)
+        return Touch(self.bids.best_price, self.asks.best_price)
 
     def touch_without(self, own_bids: Mapping[Price, Size], own_asks: Mapping[Price, Size]) -> Touch:
         """Best bid and ask of everybody else, given our own size at each price."""
         bid, ask = self.bids.best_without(own_bids), self.asks.best_without(own_asks)
-        return Touch(Price(0) if bid is None else bid, DOLLAR if ask is None else ask)
+        return Touch(_NO_BID if bid is None else bid, DOLLAR if ask is None else ask)
 
 
 def book_hash(

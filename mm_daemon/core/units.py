@@ -28,6 +28,7 @@ SHARE = Size(1_000_000)
 USD = Cash(1_000_000)
 SIZE_STEP = Size(10_000)
 """The venue takes sizes in hundredths of a share."""
+_POWERS = tuple(10**exponent for exponent in range(19))
 
 
 class Side(IntEnum):
@@ -65,14 +66,18 @@ def parse_fixed(text: str, decimals: int) -> int:
         ValueError: not such a number, or not exact in that many places.
     """
     whole, _, fraction = text.partition(".")
-    if len(fraction) > decimals:
+    digits = whole + fraction
+    missing = decimals - len(fraction)
+    if missing >= 0 and digits.isdecimal() and digits.isascii():
+        return int(digits) * _POWERS[missing]  # nearly every number; every level of every book comes by here
+    if missing < 0:
         fraction, rest = fraction[:decimals], fraction[decimals:]
         if rest.strip("0"):
             raise ValueError(f"{text!r} has more than {decimals} decimal places")
-    digits = whole + fraction
+        digits, missing = whole + fraction, 0
     if not (digits[1:] if digits[:1] == "-" else digits).isdecimal() or not digits.isascii():
         raise ValueError(f"{text!r} is not a decimal number")
-    return int(digits) * int(10 ** (decimals - len(fraction)))
+    return int(digits) * _POWERS[missing]
 
 
 def parse_price(text: str) -> Price:

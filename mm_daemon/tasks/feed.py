@@ -40,7 +40,7 @@ class BookListener(Protocol):
     """Who acts on changes."""
 
     def book_changed(self, state: MarketState) -> None:
-        """The book changed, became known or became unknown."""
+        """The book changed where the last look at it read, became known or became unknown."""
         ...
 
     def market_changed(self, state: MarketState) -> None:
@@ -114,27 +114,29 @@ class Feed:
         return self._channel.resubscribe(missing) if missing else []
 
     def receive(self, text: str | bytes, now_ns: int) -> None:
-        """One frame: update the books, then tell the listener of each market that changed, once."""
+        """One frame: update the books, then tell the listener once of each whose look is out of date."""
         self.frames += 1
         self.heard_ns = now_ns
         changed: dict[TokenId, MarketState] = {}
         for event in self._channel.receive(text, now_ns):
-            state = self._apply(event, now_ns)
-            if state is not None:
+            if type(event) is LevelsChanged:
+                self._apply_levels(event, now_ns, changed)
+            elif (state := self._apply(event, now_ns)) is not None:
                 changed[state.book.token] = state
         for state in changed.values():
             self._listener.book_changed(state)
 
+    def _apply_levels(self, event: LevelsChanged, now_ns: int, changed: dict[TokenId, MarketState]) -> None:
+        """Apply what nearly every frame is; markets where somebody has to look again go into `changed`."""
+        states, time_ms = self._states, event.time_ms
+        for change in event.changes:
+            state = states.get(change.token)
+            if state is not None and state.book.receive_change(change, time_ms, now_ns):
+                changed[change.token] = state
+
     def _apply(self, event: MarketEvent, now_ns: int) -> MarketState | None:
         """Apply one event; returns the market whose book it changed."""
         match event:
-            case LevelsChanged():
-                found = None
-                for change in event.changes:
-                    state = self._states.get(change.token)
-                    if state is not None and state.book.receive_change(change, event.time_ms, now_ns):
-                        found = state
-                return found
             case BookSnapshot():
                 return self._take_snapshot(event, now_ns)
             case LastTrade():

@@ -1,7 +1,7 @@
 """The market channel: what to send on its socket and what its frames mean. No socket, no clock.
 
-One decoder call reads nearly every frame. A frame that it refuses is taken apart element by element, so that one odd
-element costs only itself.
+Nearly every frame is one `price_change`, and the first decoder knows nothing else. What it refuses goes to one that
+knows every frame; what that refuses is taken apart element by element, so that one odd element costs only itself.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from mm_daemon.exchange.polymarket.market_frames import (
 )
 from mm_daemon.exchange.polymarket.wire import UNREADABLE
 
+_CHANGE = msgspec.json.Decoder(PriceChangeFrame)
 _FRAME = msgspec.json.Decoder(MarketFrame | list[MarketFrame])
 _ELEMENT = msgspec.json.Decoder(MarketFrame)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -125,6 +126,16 @@ class PolymarketMarketChannel:
         """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
         self._statistics.frames += 1
         self._keep_alive.heard()
+        try:
+            change = levels_changed(_CHANGE.decode(text), self._is_wanted)
+        except UNREADABLE:
+            return self._receive_any(text)
+        if change is None:
+            return []
+        self._statistics.events += 1
+        return [change]
+
+    def _receive_any(self, text: str | bytes) -> list[MarketEvent]:
         try:
             frame = _FRAME.decode(text)
         except UNREADABLE:

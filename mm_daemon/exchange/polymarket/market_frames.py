@@ -20,13 +20,14 @@ from mm_daemon.core.events import (
     TickChanged,
     TopOfBook,
 )
-from mm_daemon.core.units import DOLLAR, ConditionId, Price, TokenId, parse_price, parse_size
+from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, TokenId, parse_price, parse_size
 from mm_daemon.exchange.polymarket.wire import moment_ms, optional_price, optional_size, price_of, side_of, size_of
 
 _NONE = msgspec.Raw(b"null")
 _PRICES_CACHED = 20_000
 
 _prices: dict[str, Price] = {}
+_SIDES = {side.name: side for side in Side}
 
 
 def cached_price(text: str) -> Price:
@@ -72,7 +73,7 @@ class BookFrame(BookBody, tag_field="event_type", tag="book", gc=False):
 class ChangeBody(msgspec.Struct, gc=False):
     """One level's new total."""
 
-    asset_id: str
+    asset_id: TokenId
     price: str
     size: str
     side: str
@@ -85,7 +86,7 @@ class PriceChangeFrame(msgspec.Struct, tag_field="event_type", tag="price_change
     """Levels that changed, of both tokens of a market."""
 
     price_changes: list[ChangeBody]
-    market: str = ""
+    market: ConditionId = ConditionId("")
     timestamp: str | int = ""
 
 
@@ -146,7 +147,11 @@ def _time(timestamp: str | int) -> int:
 
 
 def _levels(bodies: list[LevelBody]) -> list[Level]:
-    return [(cached_price(body.price), parse_size(body.size)) for body in bodies]
+    known = _prices.get
+    return [
+        (cached_price(body.price) if (price := known(body.price)) is None else price, parse_size(body.size))
+        for body in bodies
+    ]
 
 
 def book_snapshot(body: BookBody) -> BookSnapshot:
@@ -175,20 +180,31 @@ def levels_changed(frame: PriceChangeFrame, is_wanted: Callable[[str], bool]) ->
     Raises:
         ValueError: a number in it cannot be read.
     """
-    changes = [
-        LevelChanged(
-            TokenId(body.asset_id),
-            side_of(body.side),
-            cached_price(body.price),
-            parse_size(body.size),
-            cached_price(body.best_bid) if body.best_bid else None,
-            (cached_price(body.best_ask) or DOLLAR) if body.best_ask else None,
-            body.hash,
-        )
-        for body in frame.price_changes
-        if is_wanted(body.asset_id)
-    ]
-    return LevelsChanged(ConditionId(frame.market), _time(frame.timestamp), changes) if changes else None
+    changes = [_level_changed(body) for body in frame.price_changes if is_wanted(body.asset_id)]
+    return LevelsChanged(frame.market, _time(frame.timestamp), changes) if changes else None
+
+
+def _level_changed(body: ChangeBody) -> LevelChanged:
+    """One change. Nearly every frame comes by here, so spellings that are known are not looked at again."""
+    price, side = _prices.get(body.price), _SIDES.get(body.side)
+    best_bid, best_ask = _best(body.best_bid), _best(body.best_ask)
+    return LevelChanged(
+        body.asset_id,
+        side_of(body.side) if side is None else side,
+        cached_price(body.price) if price is None else price,
+        parse_size(body.size),
+        best_bid,
+        DOLLAR if best_ask == 0 else best_ask,
+        body.hash,
+    )
+
+
+def _best(text: str | None) -> Price | None:
+    """A best price that a change carries, if it does."""
+    if not text:
+        return None
+    price = _prices.get(text)
+    return cached_price(text) if price is None else price
 
 
 def last_trade(frame: LastTradeFrame) -> LastTrade:
