@@ -7,7 +7,7 @@ each of its orders, and their ids are known beforehand.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -329,12 +329,9 @@ class PolymarketVenue:
         """
         await self._rest.get("/balance-allowance/update", self._asset_query(token), private=True)
 
-    async def collateral_of_type(self, signature_type: int | None, spenders: Iterable[str] = ()) -> Read[Balance]:
-        """The pUSD that our key trades with, or would under another signature type, in micro-dollars, with the least
-        allowance over these contracts."""
-        query = self._asset_query(None)
-        if signature_type is not None:
-            query["signature_type"] = str(signature_type)
+    async def collateral_of_type(self, signature_type: int, spenders: Iterable[str] = ()) -> Read[Balance]:
+        """The pUSD that our key would trade with under a signature type, with the least allowance over `spenders`."""
+        query = {**self._asset_query(None), "signature_type": str(signature_type)}
         return await _read(private_reads.balance(self._rest, query, spenders))
 
     async def approvals(self, data_url: str) -> Read[Mapping[tuple[str, str], int]]:
@@ -344,10 +341,6 @@ class PolymarketVenue:
     async def rate_limit_tier(self) -> Read[str]:
         """The tier that our orders and cancels are limited by."""
         return await _read(account_reads.rate_limit_tier(self._rest))
-
-    async def region(self, site_url: str) -> Read[account_reads.Region]:
-        """Where the venue's website places this machine, and whether it is closed to it."""
-        return await _read(account_reads.region(self._rest, site_url))
 
     def _asset_query(self, token: TokenId | None) -> dict[str, str]:
         asset = {"asset_type": "COLLATERAL"} if token is None else {"asset_type": asset_type(token), "token_id": token}
