@@ -1,4 +1,7 @@
-"""The floor: a bot that keeps no book and answers each frame with the same signed orders. `python -m benchmarks.floor`
+"""The floor: a bot that keeps no book and answers with the same signed orders. `python -m benchmarks.floor URL [TOKEN]`
+
+It answers each frame; given a token it subscribes to it and answers only frames that hold the price 0.5, a *move* of
+`load_venue`, so that it shows how many frames the libraries alone can take.
 
 It uses what the daemon uses (uvloop, websockets, aiohttp) with the daemon's own batch of two orders, so the distance
 between the two is what the daemon's own code costs.
@@ -19,9 +22,11 @@ from mm_daemon.exchange.polymarket.auth import RequestSigner
 from mm_daemon.exchange.polymarket.signing import batch_body
 from mm_daemon.exchange.polymarket.venue import PolymarketVenue
 
+MOVE = '"0.5"'
 
-async def answer_frames(url: str) -> None:
-    """Post for every frame after the first, which is the book, until the venue is gone."""
+
+async def answer_frames(url: str, token: str = "") -> None:
+    """Post for every frame after the first, which is the book, until the venue is gone; with a token, for moves."""
     of = market()
     venue = PolymarketVenue(url, "", private_key=PRIVATE_KEY, credentials=CREDENTIALS)
     size = Size(50_000_000)
@@ -38,12 +43,14 @@ async def answer_frames(url: str) -> None:
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
         connect(f"{url.replace('http', 'ws', 1)}/ws/market", compression=None, ping_interval=None) as socket,
     ):
-        await socket.send("{}")
+        await socket.send(f'{{"assets_ids":["{token}"]}}' if token else "{}")
         await socket.recv()
-        async for _ in socket:
+        async for frame in socket:
+            if token and MOVE not in str(frame):
+                continue
             async with session.post(target, data=body, headers=headers) as response:
                 await response.read()
 
 
 if __name__ == "__main__":
-    uvloop.run(answer_frames(sys.argv[1]))
+    uvloop.run(answer_frames(*sys.argv[1:]))

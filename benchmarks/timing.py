@@ -29,6 +29,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int
 
 
+class Figure(msgspec.Struct, frozen=True):
+    """Anything that is not a time of single calls."""
+
+    what: str
+    value: float
+    unit: str
+
+
 def quantile(ordered: Sequence[int], share: float) -> int:
     """The smallest element that at least `share` of all elements do not exceed (nearest rank)."""
     rank = -(-len(ordered) * share // 1)
