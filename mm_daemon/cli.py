@@ -228,6 +228,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document, every amo
 
 
 @app.command()
+def doctor(config: ConfigFile, as_json: Json = False) -> None:
+    """Look at everything that can keep the daemon from trading, and say what to do; nothing is changed at the venue."""
+    from mm_daemon.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(config, as_json=as_json))
+
+
+@app.command()
 def status(config: ConfigFile, as_json: Json = False) -> None:
     """Show positions, orders, today's result, pauses and kills as the ledger has them."""
     from mm_daemon.report import show_status
