@@ -25,6 +25,7 @@ from mm_daemon.toml_tables import ConfigError, convert, read_toml, render, shown
 __all__ = [
     "Config",
     "ConfigError",
+    "HttpSettings",
     "LogSettings",
     "RiskSettings",
     "SimSettings",
@@ -148,6 +149,25 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["console", "json"] = "console"
 
 
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The server of health, metrics and the dashboard. Port 0 takes any free one; the token never stands here."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 9464
+    token_file: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.host or any(c.isspace() or not c.isprintable() for c in self.host):
+            raise ValueError("host: must be an address of this machine, such as 127.0.0.1")
+        _check_range("port", self.port, 0, 65_535)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or (_is_address(self.host) and ipaddress.ip_address(self.host).is_loopback)
+
+
 class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The built-in exchange of `mode = "sim"`. `speed` is simulated seconds for each real one."""
 
@@ -174,6 +194,7 @@ class _MainFile(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskSettings = msgspec.field(default_factory=RiskSettings)
     state: StateSettings = msgspec.field(default_factory=StateSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
+    http: HttpSettings = msgspec.field(default_factory=HttpSettings)
     sim: SimSettings = msgspec.field(default_factory=SimSettings)
 
     def __post_init__(self) -> None:
@@ -199,6 +220,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     wallet: WalletSettings
     risk: RiskSettings
     log: LogSettings
+    http: HttpSettings
     sim: SimSettings
 
 
@@ -230,6 +252,7 @@ def load_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
         wallet=settings.wallet,
         risk=settings.risk,
         log=settings.log,
+        http=settings.http,
         sim=settings.sim,
     )
 
@@ -267,6 +290,7 @@ def effective(config: Config) -> str:
         risk=config.risk,
         state=StateSettings(directory=str(config.state_directory.parent)),
         log=config.log,
+        http=config.http,
         sim=config.sim,
     )
     return render(main)
@@ -313,11 +337,18 @@ def _checked_url(key: str, url: str, secure: str, plain: str) -> str:
     return url.rstrip("/")
 
 
-def _is_local(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        ipaddress.ip_address(host)
     except ValueError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    if not _is_address(host):
         return "." not in host
+    address = ipaddress.ip_address(host)
     return address.is_loopback or address.is_private
 
 

@@ -1,7 +1,8 @@
-"""The wallet's private key: where it may come from, and how it stays out of everything else.
+"""The wallet's private key: where it may come from, and how it stays out of everything else. Other secrets' files, too.
 
-It comes from exactly one of three places, none of them a settings file or a command line. It is held by an object that
-shows itself in no repr, log or traceback, leaves the environment as soon as it is read, and is kept out of core dumps.
+The key comes from exactly one of three places, none of them a settings file or a command line. It is held by an object
+that shows itself in no repr, log or traceback, leaves the environment as soon as it is read, and is kept out of core
+dumps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +25,7 @@ CREDENTIAL_NAME = "private_key"
 
 _CURVE_ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 _MAX_KEY_FILE_BYTES = 1024
+_KEY = "the private key"
 _PR_SET_DUMPABLE = 4
 
 
@@ -73,7 +75,7 @@ def load_private_key(environ: MutableMapping[str, str] = os.environ) -> PrivateK
     """
     text = environ.pop(KEY_VARIABLE, "")
     file = environ.get(FILE_VARIABLE, "")
-    credential = _credential_file(environ)
+    credential = _credential_file(environ, CREDENTIAL_NAME)
     sources = {
         KEY_VARIABLE: bool(text),
         FILE_VARIABLE: bool(file),
@@ -86,36 +88,68 @@ def load_private_key(environ: MutableMapping[str, str] = os.environ) -> PrivateK
         raise ConfigError("environment", "", f"several private keys are given, keep one: {' and '.join(given)}")
     if file:
         # Group and others: an ordinary file of ours has no reason to be open to either.
-        text = _read_key_file(Path(file), forbidden=stat.S_IRWXG | stat.S_IRWXO)
+        text = _read_secret_file(Path(file), _KEY, forbidden=stat.S_IRWXG | stat.S_IRWXO)
     elif credential is not None:
         # systemd may give the service its credential by an access list, which shows as a group bit.
-        text = _read_key_file(credential, forbidden=stat.S_IRWXO)
+        text = _read_secret_file(credential, _KEY, forbidden=stat.S_IRWXO)
     try:
         return PrivateKey(text)
     except ValueError as error:
         raise ConfigError("environment", given[0], str(error)) from None
 
 
-def _credential_file(environ: MutableMapping[str, str]) -> Path | None:
+def load_secret(
+    what: str, setting: Path | None, variable: str, credential: str, environ: Mapping[str, str] = os.environ
+) -> str | None:
+    """Read a secret other than the private key; None where nobody gives one.
+
+    Args:
+        what: what it is, in the words of an error message.
+        setting: the file that the settings name, if they do.
+        variable: the environment's variable that may name the file.
+        credential: its name in $CREDENTIALS_DIRECTORY.
+        environ: the environment.
+
+    Raises:
+        ConfigError: several places are used, a file cannot be read or is open to other users. No message repeats what
+            was read.
+    """
+    named, granted = environ.get(variable, ""), _credential_file(environ, credential)
+    sources = {
+        "the settings": setting,
+        variable: Path(named) if named else None,
+        f"${DIRECTORY_VARIABLE}/{credential}": granted,
+    }
+    given = {name: file for name, file in sources.items() if file is not None}
+    if len(given) > 1:
+        raise ConfigError("environment", "", f"{what} comes from several places, keep one: {' and '.join(given)}")
+    if not given:
+        return None
+    [file] = given.values()
+    forbidden = stat.S_IRWXO if file is granted else stat.S_IRWXG | stat.S_IRWXO
+    return _read_secret_file(file, what, forbidden=forbidden).strip()
+
+
+def _credential_file(environ: Mapping[str, str], name: str) -> Path | None:
     directory = environ.get(DIRECTORY_VARIABLE, "")
-    file = Path(directory) / CREDENTIAL_NAME
+    file = Path(directory) / name
     return file if directory and file.exists() else None
 
 
-def _read_key_file(file: Path, *, forbidden: int) -> str:
+def _read_secret_file(file: Path, what: str, *, forbidden: int) -> str:
     try:
         with file.open("rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(file, "", "the private key's file must be an ordinary file")
+                raise ConfigError(file, "", f"the file of {what} must be an ordinary file")
             if status.st_mode & forbidden:
                 mode = f"{stat.S_IMODE(status.st_mode):03o}"
-                raise ConfigError(file, "", f"the private key is open to other users (mode {mode}): chmod 600 it")
+                raise ConfigError(file, "", f"{what} is open to other users (mode {mode}): chmod 600 it")
             content = stream.read(_MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(file, "", f"the private key cannot be read: {error.strerror}") from None
+        raise ConfigError(file, "", f"{what} cannot be read: {error.strerror}") from None
     if len(content) > _MAX_KEY_FILE_BYTES or not content.isascii():
-        raise ConfigError(file, "", "does not hold a private key")
+        raise ConfigError(file, "", f"does not hold {what.replace('the ', 'a ', 1)}")
     return content.decode("ascii")
 
 

@@ -72,7 +72,7 @@ def test_shipped_settings_are_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mm-daemon.toml").write_text(MINIMAL)
     bare = load_config(tmp_path / "mm-daemon.toml", {})
     assert shipped.mode == "sim"
-    for table in ("venue", "wallet", "risk", "log", "sim"):
+    for table in ("venue", "wallet", "risk", "log", "http", "sim"):
         assert getattr(shipped, table) == getattr(bare, table)
 
 
