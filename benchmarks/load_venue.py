@@ -51,6 +51,9 @@ class Crowd(Venue):
     def __init__(self, markets: int) -> None:
         super().__init__([market(number) for number in range(markets)])
         self.tapes = {each.yes: Tape(each, LEVELS, seed=number) for number, each in enumerate(self.markets.values())}
+        for tape in self.tapes.values():
+            bid, ask = tape.touch
+            tape.bids[bid] = tape.asks[ask] = SHARES  # more than our own order there, which is not on this book
         self.sockets: dict[TokenId, Connection] = {}
         self.posted: list[tuple[TokenId, int]] = []
         self._raised: set[TokenId] = set()
