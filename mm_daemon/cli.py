@@ -236,6 +236,28 @@ def doctor(config: ConfigFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def smoke(
+    config: ConfigFile,
+    live: Annotated[
+        bool, typer.Option("--live", help='Place an order with real money; the file says mode = "live" too.')
+    ] = False,
+    market: Annotated[str, typer.Option("--market", help="Slug or condition id; else one of the strategy's.")] = "",
+) -> None:
+    """Place one order that nobody should take, see it, cancel it and see it gone."""
+    from mm_daemon.config import load_config
+
+    settings = load_config(config)
+    check_two_steps(settings, live)
+    if not live:
+        raise ConfigError(settings.file, "mode", f'is "{settings.mode}": a smoke test is of the live account')
+    private_key = _take_private_key()
+
+    from mm_daemon.smoke import run_smoke
+
+    raise typer.Exit(run_smoke(settings, private_key, market))
+
+
+@app.command()
 def status(config: ConfigFile, as_json: Json = False) -> None:
     """Show positions, orders, today's result, pauses and kills as the ledger has them."""
     from mm_daemon.report import show_status
