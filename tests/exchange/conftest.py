@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from mm_daemon.exchange.polymarket.auth import ApiCredentials
@@ -24,6 +26,13 @@ CREDENTIALS = ApiCredentials(
 )
 
 Responder = Callable[[web.Request, bytes], web.StreamResponse]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests of sockets run on the daemon's loop too, whose transports differ in more than speed."""
+    if item.path.name == "test_connections.py":
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -34,7 +34,6 @@ _FIRST_PAUSE_SECS = 0.25
 _LONGEST_PAUSE_SECS = 30.0
 _NEXT_ADDRESS_SECS = 0.25
 _CLOSE_SECS = 1.0
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # without it (macOS) only a reset is seen ahead
 
 
 class ConnectionsStatistics(msgspec.Struct):
@@ -105,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._freed = freed
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._hang_ups = select.poll()
+        self._unread = select.poll()
         self._reader = AnswerReader()
         self._exchange: Exchange | None = None
         self._transport: asyncio.Transport | None = None
@@ -117,7 +116,7 @@ class Connection(asyncio.Protocol):
         """The connection is up, its TLS included."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by inheritance
         self._transport.set_write_buffer_limits(high=0)  # uvloop then writes at once, not at the end of the loop's turn
-        self._hang_ups.register(transport.get_extra_info("socket").fileno(), _HUNG_UP)
+        self._unread.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def send(self, exchange: Exchange) -> None:
         """Write the request; call it only while idle and open."""
@@ -127,8 +126,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(exchange.request)
 
     def is_usable(self) -> bool:
-        """Whether it is open as far as the kernel knows, also of what the loop has not been told yet."""
-        return self._transport is not None and not self._transport.is_closing() and not self._hang_ups.poll(0)
+        """Whether it is open and silent as far as the kernel knows, also of what the loop has not been told yet.
+
+        On an idle connection there is nothing to read but its end, or bytes that must not pass for our next answer.
+        """
+        return self._transport is not None and not self._transport.is_closing() and not self._unread.poll(0)
 
     def abort(self) -> None:
         """Close at once."""
@@ -208,7 +210,7 @@ class Connections:
         self._too_few = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._pause = 0.0
+        self._pause = self._resume_at = 0.0
         self._is_closed = False
         self._opened = self._not_opened = self._waited = 0
 
@@ -321,7 +323,7 @@ class Connections:
 
     def _freed(self, connection: Connection) -> None:
         if connection.answers:
-            self._pause = 0.0
+            self._pause = self._resume_at = 0.0
         self._idle.append(connection)
         self._changed.set()
 
@@ -330,20 +332,24 @@ class Connections:
         with contextlib.suppress(ValueError):  # it was busy, or has been taken out already
             self._idle.remove(connection)
         if connection.answers or asyncio.get_running_loop().time() - connection.opened_at > _PROVEN_SECS:
-            self._pause = 0.0
+            self._pause = self._resume_at = 0.0
         else:
             self._note_failure()
         self._changed.set()
         self._too_few.set()
 
     def _note_failure(self) -> None:
-        self._pause = min(max(self._pause * 2, _FIRST_PAUSE_SECS), _LONGEST_PAUSE_SECS)
+        """Wait before connections are opened ahead again, longer each time; several lost at once count once."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._resume_at:
+            self._pause = min(max(self._pause * 2, _FIRST_PAUSE_SECS), _LONGEST_PAUSE_SECS)
+            self._resume_at = now + random.uniform(0.5, 1.0) * self._pause
 
     async def _keep_open(self) -> None:
         """Hold `KEPT_OPEN` connections, with a growing pause while they cannot be had; renew those long idle."""
         while True:
             while len(self._open) + self._opening < KEPT_OPEN:
-                await asyncio.sleep(random.uniform(0.5, 1.0) * self._pause)
+                await asyncio.sleep(max(self._resume_at - asyncio.get_running_loop().time(), 0.0))
                 with contextlib.suppress(OSError, TimeoutError):  # counted, and tried again after a longer pause
                     self._freed(await self._open_one())
             self._too_few.clear()
