@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print one table, write it as JSON where asked."""
+"""`python -m benchmarks`: measure, print tables, those of the goals last, write it as JSON where asked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import end_to_end, machine, micro, report, stages
-from benchmarks.timing import Timing
+from benchmarks import end_to_end, goals, load, machine, micro, report, stages
+from benchmarks.timing import Figure, Timing
 
-PARTS = ("micro", "end_to_end", "stages")
+PARTS = ("micro", "end_to_end", "load", "stages")
 NOTES = (
     "micro: one thread, calls timed one by one, garbage collector off while timing",
     "end to end: venue in another process, single samples, the daemon's own garbage collector setting",
+    "load: venue in another process; CPU is of the whole process, less that of an equally long idle time",
     "stages: inside the daemon, from the socket's bytes to the order's bytes handed to the socket; clocks included",
 )
 
@@ -30,16 +31,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here as well")
     parser.add_argument("--quick", action="store_true", help="few iterations: shows that it works, not how fast it is")
     parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument(
+        "--pause-secs", type=float, help="how long to watch the event loop's pauses under load; the goal speaks of 3600"
+    )
     options = parser.parse_args(arguments)
     facts = machine.facts()
-    timings = [row for part in PARTS if options.only in (None, part) for row in _measured(part, quick=options.quick)]
-    report.show(Console(width=110), timings, facts, NOTES)
+    timings: list[Timing] = []
+    figures: list[Figure] = []
+    for part in PARTS if options.only is None else (options.only,):
+        if part == "load":
+            figures += load.run(quick=options.quick, pause_secs=options.pause_secs)
+        else:
+            timings += _timings(part, quick=options.quick)
+    run = report.Run(
+        machine=facts, goals=goals.outcomes(timings, figures), timings=timings, figures=figures, notes=NOTES
+    )
+    report.show(Console(width=110), run)
     if options.json is not None:
-        report.save(options.json, timings, facts, NOTES)
+        report.save(options.json, run)
     return 0
 
 
-def _measured(part: str, *, quick: bool) -> list[Timing]:
+def _timings(part: str, *, quick: bool) -> list[Timing]:
     with tempfile.TemporaryDirectory() as folder:
         if part == "micro":
             with (Path(folder) / "log").open("w") as log_file:
