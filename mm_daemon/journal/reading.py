@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mm_daemon.core.events import Fill, TradeStatus
 from mm_daemon.core.orders import Order, OrderState
@@ -31,7 +31,7 @@ class KnownOrder(NamedTuple):
 
 
 class UnendedFill(NamedTuple):
-    """A fill that may still fail, or whose markouts are not all due."""
+    """A fill with the markouts it has; while it is unended it may still fail, or not all of them are due."""
 
     fill: Fill
     side: Side
@@ -174,12 +174,18 @@ class LedgerReader:
         """Fills that are not settled, and those booked since a unix time, with the markouts they have."""
         statement = "SELECT * FROM fills WHERE booked_ms >= ? OR state = 'booked' ORDER BY booked_ms, rowid"
         with self._rows(statement, since_ms) as rows:
-            return [
-                UnendedFill(
-                    _fill(row), Side[row[4]], Side[row[9]], Price(row[10]), row[11], row[12], row[13], self._taken(row)
-                )
-                for row in rows.fetchall()
-            ]
+            return [self._with_markouts(row) for row in rows.fetchall()]
+
+    def last_fills(self, market: ConditionId, most: int) -> list[UnendedFill]:
+        """A market's last fills, ended or not, with the markouts they have, newest first."""
+        statement = "SELECT * FROM fills WHERE market = ? ORDER BY booked_ms DESC, rowid DESC LIMIT ?"
+        with self._rows(statement, market, most) as rows:
+            return [self._with_markouts(row) for row in rows.fetchall()]
+
+    def _with_markouts(self, row: tuple[Any, ...]) -> UnendedFill:
+        return UnendedFill(
+            _fill(row[:9]), Side[row[4]], Side[row[9]], Price(row[10]), row[11], row[12], row[13], self._taken(row)
+        )
 
     def _taken(self, fill: tuple[str, ...]) -> dict[int, int]:
         statement = "SELECT horizon_secs, value_x FROM markouts WHERE trade_id = ? AND order_id = ?"
