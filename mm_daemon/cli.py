@@ -19,6 +19,7 @@ from mm_daemon.toml_tables import ConfigError
 if TYPE_CHECKING:
     from mm_daemon.config import Config
     from mm_daemon.credentials import PrivateKey
+    from mm_daemon.http_token import HttpToken
     from mm_daemon.sim.main import ExchangeOptions
 
 EXIT_FAILED = 1
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="The main settings file.")]
-Markets = Annotated[int, typer.Option(min=1, max=500, help="How many markets the exchange has.")]
+Markets = Annotated[int, typer.Option(min=1, max=1000, help="How many markets the exchange has.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed makes the same order flow.")]
 Speed = Annotated[float, typer.Option(min=0.01, max=1000, help="Simulated seconds for each real one.")]
 
@@ -94,10 +95,11 @@ def run(
     check_two_steps(settings, live)
     configure_logging(settings.log.level, settings.log.format)
     private_key = _take_private_key() if live else None
+    http_token = _take_http_token(settings)
 
     from mm_daemon.app import run_daemon
 
-    raise typer.Exit(run_daemon(settings, private_key=private_key))
+    raise typer.Exit(run_daemon(settings, private_key=private_key, http_token=http_token))
 
 
 def check_two_steps(config: Config, live: bool) -> None:
@@ -124,6 +126,16 @@ def _take_private_key() -> PrivateKey:
     private_key = load_private_key()
     register_secret(private_key.reveal_hex())
     return private_key
+
+
+def _take_http_token(config: Config) -> HttpToken | None:
+    from mm_daemon.http_token import load_http_token
+    from mm_daemon.ops.logs import register_secret
+
+    token = load_http_token(config)
+    if token is not None:
+        register_secret(token.reveal())
+    return token
 
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is logged and kept.")]
@@ -222,6 +234,17 @@ def check_config(config: ConfigFile) -> None:
     _, strategy = load_strategy_settings(settings)
     typer.echo(f"# {settings.file}\n{effective(settings)}")
     typer.echo(f"# {settings.strategy_file}\n{render(strategy, 'strategy')}", nl=False)
+
+
+@app.command()
+def health(config: ConfigFile) -> None:
+    """Ask the running daemon whether it is alive; exit code 0 if it is, 1 if not or if none answers."""
+    from mm_daemon.config import load_config
+    from mm_daemon.health import ask_health
+
+    answer = ask_health(load_config(config).http)
+    typer.echo(answer.text, err=not answer.is_alive)
+    raise typer.Exit(0 if answer.is_alive else EXIT_FAILED)
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, every amount as an exact decimal string.")]

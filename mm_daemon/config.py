@@ -23,6 +23,7 @@ from mm_daemon.core.units import DOLLAR, Cash, Price
 from mm_daemon.toml_tables import ConfigError, convert, read_toml, render, shown
 
 __all__ = [
+    "AlertSettings",
     "Config",
     "ConfigError",
     "HttpSettings",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 DEFAULT_STRATEGY = "liquidity_provision"
-MAX_MARKETS = 500
+MAX_MARKETS = 1000
 MAX_USD = Decimal(1_000_000_000)
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -143,10 +144,10 @@ class StateSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is logged, and whether for people or for machines."""
+    """What is logged, and for whom: "auto" writes for people on a terminal and for machines everywhere else."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["console", "json"] = "console"
+    format: Literal["auto", "console", "json"] = "auto"
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +167,26 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         return self.host == "localhost" or (_is_address(self.host) and ipaddress.ip_address(self.host).is_loopback)
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which webhook is told what a person should know. Its address holds a token, so it never stands here."""
+
+    url_file: str = ""
+    form: Literal["generic", "slack", "discord", "telegram"] = "generic"
+    telegram_chat_id: str = ""
+    min_level: Literal["warning", "error", "critical"] = "warning"
+    repeat_secs: int = 900
+    instance: str = ""
+
+    def __post_init__(self) -> None:
+        _check_range("repeat_secs", self.repeat_secs, 10, 86_400)
+        if self.form == "telegram" and not self.telegram_chat_id:
+            raise ValueError("telegram_chat_id: is needed with the form telegram")
+        if self.form != "telegram" and self.telegram_chat_id:
+            raise ValueError(f"telegram_chat_id: is for the form telegram, not {self.form}")
+        if len(self.instance) > 100 or not self.instance.isprintable():
+            raise ValueError("instance: must be one line of at most 100 characters")
 
 
 class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +216,7 @@ class _MainFile(msgspec.Struct, frozen=True, kw_only=True):
     state: StateSettings = msgspec.field(default_factory=StateSettings)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     http: HttpSettings = msgspec.field(default_factory=HttpSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
     sim: SimSettings = msgspec.field(default_factory=SimSettings)
 
     def __post_init__(self) -> None:
@@ -221,6 +243,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskSettings
     log: LogSettings
     http: HttpSettings
+    alerts: AlertSettings
     sim: SimSettings
 
 
@@ -253,6 +276,7 @@ def load_config(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
         risk=settings.risk,
         log=settings.log,
         http=settings.http,
+        alerts=settings.alerts,
         sim=settings.sim,
     )
 
@@ -291,6 +315,7 @@ def effective(config: Config) -> str:
         state=StateSettings(directory=str(config.state_directory.parent)),
         log=config.log,
         http=config.http,
+        alerts=config.alerts,
         sim=config.sim,
     )
     return render(main)

@@ -72,7 +72,7 @@ def test_shipped_settings_are_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mm-daemon.toml").write_text(MINIMAL)
     bare = load_config(tmp_path / "mm-daemon.toml", {})
     assert shipped.mode == "sim"
-    for table in ("venue", "wallet", "risk", "log", "http", "sim"):
+    for table in ("venue", "wallet", "risk", "log", "http", "alerts", "sim"):
         assert getattr(shipped, table) == getattr(bare, table)
 
 
@@ -172,7 +172,12 @@ BAD_MAIN: list[tuple[str, str, str]] = [
     (MINIMAL + '[risk]\norders_at_start = "keep"', "risk.orders_at_start", '"cancel" or "adopt"'),
     (MINIMAL + '[log]\nlevel = "verbose"', "log.level", '"debug" or "info" or "warning" or "error"'),
     (MINIMAL + '[log]\nlevel = "warn"', "log.level", 'did you mean "warning"?'),
-    (MINIMAL + '[log]\nformat = "xml"', "log.format", '"console" or "json"'),
+    (MINIMAL + '[log]\nformat = "xml"', "log.format", '"auto" or "console" or "json"'),
+    (MINIMAL + '[alerts]\nform = "telegram"', "alerts.telegram_chat_id", "is needed"),
+    (MINIMAL + '[alerts]\ntelegram_chat_id = "1"', "alerts.telegram_chat_id", "not generic"),
+    (MINIMAL + '[alerts]\nform = "slak"', "alerts.form", 'did you mean "slack"?'),
+    (MINIMAL + "[alerts]\nrepeat_secs = 1", "alerts.repeat_secs", "from 10 to 86400"),
+    (MINIMAL + '[alerts]\ninstance = "two\\nlines"', "alerts.instance", "one line"),
     (MINIMAL + '[venue]\nclob_url = "ftp://x"', "venue.clob_url", "https:// or http://"),
     (MINIMAL + '[venue]\nclob_url = "wss://x.com"', "venue.clob_url", "https:// or http://"),
     (MINIMAL + '[venue]\nuser_ws_url = "https://x.com"', "venue.user_ws_url", "wss:// or ws://"),
@@ -192,7 +197,7 @@ BAD_MAIN: list[tuple[str, str, str]] = [
     (MINIMAL + f'[wallet]\nfunder = "{"ab" * 20}"', "wallet.funder", "0x and 40"),
     (MINIMAL + f'[wallet]\nfunder = "0x{"0" * 40}"', "wallet.funder", "zero address"),
     ('mode = "live"\nstrategy = "s"', "wallet.funder", "is needed in live mode"),
-    (MINIMAL + "[sim]\nmarkets = 0", "sim.markets", "from 1 to 500"),
+    (MINIMAL + "[sim]\nmarkets = 0", "sim.markets", "from 1 to 1000"),
     (MINIMAL + "[sim]\nseed = -1", "sim.seed", "from 0"),
     (MINIMAL + "[sim]\nspeed = 0", "sim.speed", "from 0.01"),
     (MINIMAL + "[sim]\nstarting_cash_usd = 0", "sim.starting_cash_usd", "from 1 to"),
