@@ -146,7 +146,8 @@ def daemon(
         f'[venue]\nclob_url = "{url}"\ngamma_url = "{url}/gamma"\ndata_url = "{url}/data"\n'
         f'market_ws_url = "{socket_url}/ws/market"\nuser_ws_url = "{socket_url}/ws/user"\n'
         f"[risk]\nmax_total_position_usd = {total}\nmax_open_orders = 10000\n"
-        f'[wallet]\nsignature_type = 0\n[state]\ndirectory = "{folder / "state"}"\n[log]\nformat = "json"\n{more}'
+        f'[wallet]\nsignature_type = 0\n[state]\ndirectory = "{folder / "state"}"\n[log]\nformat = "json"\n'
+        f"[http]\nport = 0\n{more}"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MM_")}
     environment["MM_PRIVATE_KEY"] = PRIVATE_KEY

@@ -26,7 +26,9 @@ from mm_daemon.core.desk import Desk
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.engine import Engine
 from mm_daemon.exchange.errors import AuthError
+from mm_daemon.http_token import HttpToken
 from mm_daemon.journal.errors import LedgerError
+from mm_daemon.observe import Observer
 from mm_daemon.ops.control import Handler, control_socket, socket_path
 from mm_daemon.ops.lock import LockHeld, wallet_lock
 from mm_daemon.ops.logs import configure_logging
@@ -71,6 +73,7 @@ class Daemon:
         strategy: Strategy,
         connect: Callable[[Desk], Connection],
         as_read: Config | None = None,
+        http_token: HttpToken | None = None,
     ) -> None:
         self.config = config
         self._as_read = as_read or config
@@ -81,7 +84,10 @@ class Daemon:
         self.manager = OrderManager(self.desk, self.venue, time.monotonic_ns)
         self.books: Books | None = None
         self.engine: Engine | None = None
+        self.observer = Observer(self)
+        self.url: str | None = None
         self.started = asyncio.Event()
+        self._http_token = http_token
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._commands: dict[str, Handler] = {}
@@ -131,11 +137,13 @@ class Daemon:
 
     @asynccontextmanager
     async def _state(self) -> AsyncIterator[Books]:
-        """Hold what lies in the state directory: the wallet's lock, the books, the control socket.
+        """Hold what others may have instead: the wallet's lock, the books, the control socket, the HTTP port.
 
         Raises:
             StartRefused: it cannot be held.
         """
+        from mm_daemon.watching import CannotListen, served
+
         directory, wallet = self.config.state_directory, self.connection.wallet
         async with AsyncExitStack() as stack:
             try:
@@ -143,8 +151,11 @@ class Daemon:
                 books = self.books = Books(self.desk, directory, wallet)
                 stack.push_async_callback(books.close)
                 await stack.enter_async_context(control_socket(socket_path(directory), self._commands))
+                self.url = await stack.enter_async_context(served(self, self._http_token))
             except LockHeld as held:
                 raise StartRefused(str(held), ExitCode.LOCKED) from held
+            except CannotListen as error:
+                raise StartRefused(f"{error}; [http] sets the port, or turns it off", ExitCode.CONFIG) from error
             except (LedgerError, OSError) as error:
                 raise StartRefused(f"state cannot be kept in {directory}: {error}", ExitCode.CONFIG) from error
             yield books
@@ -215,6 +226,7 @@ async def live(
     private_key: PrivateKey,
     watch: Callable[[Daemon], Awaitable[None]] | None = None,
     as_read: Config | None = None,
+    http_token: HttpToken | None = None,
 ) -> int:
     """Run a daemon until SIGTERM or SIGINT; SIGHUP reads its settings again.
 
@@ -223,13 +235,14 @@ async def live(
         private_key: of the account.
         watch: runs beside the daemon, to show it; cancelled at the end.
         as_read: the settings as they stand in the file, where `config` is not the same: a reload compares with them.
+        http_token: opens the HTTP server, where there is one.
 
     Returns:
         The exit code.
     """
     plugin, settings = load_strategy_settings(config)
     await asyncio.to_thread(load_client)
-    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk), as_read)
+    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk), as_read, http_token)
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, daemon.request_stop, number.name)
@@ -261,12 +274,12 @@ async def _to_the_end(life: Coroutine[Any, Any, int], ended_early: ExitCode) -> 
             signal.signal(number, signal.SIG_IGN)
 
 
-def run_daemon(config: Config, *, private_key: PrivateKey | None) -> int:
+def run_daemon(config: Config, *, private_key: PrivateKey | None, http_token: HttpToken | None = None) -> int:
     """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
     if private_key is not None:
         # An earlier run's orders may rest: without a look at them nothing is verified.
-        return uvloop.run(_to_the_end(live(config, private_key), ExitCode.UNVERIFIED))
+        return uvloop.run(_to_the_end(live(config, private_key, http_token=http_token), ExitCode.UNVERIFIED))
 
     from mm_daemon.simulated import simulated
 
-    return uvloop.run(_to_the_end(simulated(config), ExitCode.STOPPED))
+    return uvloop.run(_to_the_end(simulated(config, http_token=http_token), ExitCode.STOPPED))

@@ -30,7 +30,8 @@ class Connection(msgspec.Struct):
 
 
 def load_client() -> None:
-    """Import what a connection to Polymarket needs: more than a second of work, for a thread beside the event loop."""
+    """Import what a daemon needs beyond its own core: more than a second of work, for a thread beside the loop."""
+    from mm_daemon import watching  # noqa: F401
     from mm_daemon.exchange.polymarket import venue  # noqa: F401
     from mm_daemon.exchange.polymarket.official import import_official_client
 

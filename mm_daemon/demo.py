@@ -39,6 +39,8 @@ strategy = "strategy.toml"
 max_position_usd = 250
 max_total_position_usd = {total}
 max_open_orders = 1000
+[http]
+port = 0
 """
 STRATEGY = """\
 [strategy]
@@ -86,6 +88,7 @@ async def _demo(config: Config, sim: SimSettings, seconds: float | None, console
     async def watch(daemon: Daemon) -> None:
         seen.append(daemon)
         await daemon.started.wait()
+        typer.echo(f"watch it at {daemon.url}")
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, daemon.request_stop, f"{seconds:g} seconds are over")
         await (_draw(daemon, console, tail) if console else _print_lines(daemon))

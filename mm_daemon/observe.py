@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mm_daemon import __version__
-from mm_daemon.app import Daemon
 from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.inventory import at_risk
 from mm_daemon.core.latency import Latencies
 from mm_daemon.core.orders import Order, OrderState
 from mm_daemon.core.pnl import DayResult, to_cash, together
 from mm_daemon.core.units import Price, Side
-from mm_daemon.engine import Engine
-from mm_daemon.journal.keeper import Bookkeeper
 from mm_daemon.ops.observation import MarketSeen, Observation, Result, SocketSeen, TaskSeen
+
+if TYPE_CHECKING:
+    from mm_daemon.app import Daemon
+    from mm_daemon.engine import Engine
+    from mm_daemon.journal.keeper import Bookkeeper
 
 SLOW_TASK_SECS = 90.0
 """How long a task that waits for the venue may take for one turn."""
 QUICK_TASK_SECS = 15.0
+FRESH_SECS = 0.5
+"""A look in slices is shared with whoever asks within this time."""
+SLICE = 16
+"""How many markets are looked at before the event loop turns again: some 0.2 ms of work."""
 
 
 class Observer:
@@ -28,6 +36,9 @@ class Observer:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._began_ns = time.monotonic_ns()
+        self._looking = asyncio.Lock()
+        self._last: Observation | None = None
+        self._last_ns = 0
 
     @property
     def latencies(self) -> Latencies:
@@ -35,7 +46,37 @@ class Observer:
         return self._daemon.manager.latencies
 
     def look(self) -> Observation:
-        """Everything as it is now. Costs some microseconds for each market."""
+        """Everything as it is now, at once. Costs some microseconds for each market; `watch` lets others work."""
+        return self._whole(self._markets(self._daemon.desk.markets.values()))
+
+    async def watch(self) -> Observation:
+        """A look in slices, so that with a thousand markets no order waits for it; at most `FRESH_SECS` old.
+
+        Each market is seen at one moment, and all of them within some milliseconds.
+        """
+        async with self._looking:
+            if self._last is None or time.monotonic_ns() - self._last_ns > FRESH_SECS * 1e9:
+                states, seen = list(self._daemon.desk.markets.values()), []
+                for start in range(0, len(states), SLICE):
+                    seen += self._markets(states[start : start + SLICE])
+                    await asyncio.sleep(0)
+                self._last, self._last_ns = self._whole(seen), time.monotonic_ns()
+            return self._last
+
+    def tasks(self) -> tuple[TaskSeen, ...]:
+        """The periodic tasks as they are now; none before they run."""
+        engine = self._daemon.engine
+        return tuple(_tasks(engine, time.monotonic_ns())) if engine else ()
+
+    def _markets(self, states: Iterable[MarketState]) -> list[MarketSeen]:
+        daemon, now_ns = self._daemon, time.monotonic_ns()
+        keeper = daemon.books.keeper if daemon.books else None
+        return [
+            _market(daemon.desk, state, daemon.manager.held(state.market.condition_id), keeper, now_ns)
+            for state in states
+        ]
+
+    def _whole(self, markets: Iterable[MarketSeen]) -> Observation:
         daemon, desk, now_ns = self._daemon, self._daemon.desk, time.monotonic_ns()
         engine, keeper = daemon.engine, daemon.books.keeper if daemon.books else None
         rest = daemon.connection.statistics().rest
@@ -71,15 +112,13 @@ class Observer:
             heartbeat_secs=engine.heartbeat.silent_secs if engine else 0.0,
             reconciled_secs=_age(now_ns, engine.reconciler.passed_ns) if engine else None,
             sockets=tuple(_sockets(engine, now_ns)) if engine else (),
-            tasks=tuple(_tasks(engine, now_ns)) if engine else (),
+            tasks=self.tasks(),
             counts=_counts(daemon, engine),
             refusals=dict(daemon.manager.refusals),
             requests=dict(rest.requests),
             request_errors=dict(rest.errors),
             ledger_problem=daemon.books.problem if daemon.books else None,
-            markets=tuple(
-                _market(desk, state, daemon.manager.held(id), keeper, now_ns) for id, state in desk.markets.items()
-            ),
+            markets=tuple(markets),
         )
 
 

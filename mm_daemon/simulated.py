@@ -14,6 +14,7 @@ from mm_daemon.books import ledger_file
 from mm_daemon.config import Config
 from mm_daemon.connection import load_client
 from mm_daemon.credentials import PrivateKey
+from mm_daemon.http_token import HttpToken
 from mm_daemon.sim.child import exchange_beside
 
 
@@ -40,7 +41,9 @@ def forget_world(state_directory: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-async def simulated(config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None) -> int:
+async def simulated(
+    config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None, http_token: HttpToken | None = None
+) -> int:
     """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
     sim = config.sim
     forget_world(config.state_directory)
@@ -49,4 +52,4 @@ async def simulated(config: Config, watch: Callable[[Daemon], Awaitable[None]] |
         markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
     ) as url:
         await loading
-        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config)
+        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config, http_token)

@@ -37,6 +37,7 @@ def write_settings(plan: Plan, url: str, folder: Path) -> Path:
         | plan.risk,
         "state": {"directory": str(folder / "state")},
         "log": {"format": "json"},
+        "http": {"port": 0},
         "venue": {
             "clob_url": url,
             "gamma_url": f"{url}/gamma",

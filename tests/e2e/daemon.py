@@ -58,6 +58,7 @@ class Settings:
     wallet: dict[str, Any] = field(default_factory=lambda: {"signature_type": 0})
     risk: dict[str, Any] = field(default_factory=dict)
     sim: dict[str, Any] = field(default_factory=dict)
+    http: dict[str, Any] = field(default_factory=lambda: {"port": 0})
     strategy: dict[str, Any] = field(default_factory=dict)
     strategy_name: str = "liquidity_provision"
 
@@ -74,7 +75,13 @@ class Settings:
             "stale_order_secs": 60,
         } | self.strategy
         main: dict[str, Any] = {"mode": self.mode, "strategy": "strategy.toml"}
-        tables = {"wallet": self.wallet, "risk": self.risk, "sim": self.sim, "log": {"format": "json"}}
+        tables = {
+            "wallet": self.wallet,
+            "risk": self.risk,
+            "sim": self.sim,
+            "http": self.http,
+            "log": {"format": "json"},
+        }
         if self.addresses is not None:
             tables["venue"] = {
                 "clob_url": self.addresses.clob,
