@@ -7,7 +7,7 @@ write reports and trades, the order manager writes what it sends. All are plain 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from mm_daemon.core.book import Book, Touch
@@ -17,13 +17,12 @@ from mm_daemon.core.inventory import Position
 from mm_daemon.core.market import Market, direction
 from mm_daemon.core.orders import Order, OrderEvent, OrderState, OrderTable, own_levels
 from mm_daemon.core.quotes import Desired, Room
-from mm_daemon.core.risk import Limits, Situation, room_for, worst_case
+from mm_daemon.core.risk import Commitments, Limits, Situation, commitments, room_for
 from mm_daemon.core.units import (
-    DOLLAR,
     Cash,
     ConditionId,
     OrderId,
-    Outcome,
+    Price,
     Side,
     Size,
     TokenId,
@@ -44,10 +43,12 @@ class MarketState:
         twice_mid: the last mid without our orders, in 1/20,000 dollar; None until one was seen.
         desired: the newest wish for what should rest; the slot the order manager reads.
         why: why it is quoted as it is, or not.
-        exposure, reserved, open_orders: this market's part of the desk's sums.
+        commitments: what its orders may still do.
+        exposure: its dollars at risk in the worst case.
+        own: our size at each price of its book, bids and asks; None until somebody asks, after a change of its orders.
     """
 
-    __slots__ = ("book", "desired", "exposure", "market", "open_orders", "position", "reserved", "twice_mid", "why")
+    __slots__ = ("book", "commitments", "desired", "exposure", "market", "own", "position", "twice_mid", "why")
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -56,9 +57,14 @@ class MarketState:
         self.twice_mid: int | None = None
         self.desired: Desired | None = None
         self.why = "starting"
+        self.commitments = Commitments()
         self.exposure = Cash(0)
-        self.reserved = Cash(0)
-        self.open_orders = 0
+        self.own: tuple[Mapping[Price, Size], Mapping[Price, Size]] | None = None
+
+    @property
+    def open_orders(self) -> int:
+        """Its orders that may rest."""
+        return self.commitments.resting
 
 
 class FillEffect(NamedTuple):
@@ -225,19 +231,24 @@ class Desk:
     # Sums
 
     def refresh(self, condition_id: ConditionId) -> None:
-        """Bring a market's part of the sums up to date; every change of its orders, position or mid ends here."""
+        """Bring a market's part of the sums up to date; every change of its orders or its position ends here."""
         state = self.markets.get(condition_id)
         if state is None:
             return
-        orders = self.orders.working(condition_id)
-        exposure = worst_case(state.position, orders).exposure(state.twice_mid)
-        reserved = sum(-(-o.price * o.exposure // DOLLAR) for o in orders if o.side is Side.BUY)
-        open_orders = sum(1 for o in orders if o.may_rest)
+        before = state.commitments
+        state.commitments = now = commitments(self.orders.working(condition_id))
+        self._reserved += now.paid - before.paid
+        self._open_orders += now.resting - before.resting
+        state.own = None
+        state.book.outdate_look()
+        self._weigh(state)
+
+    def _weigh(self, state: MarketState) -> None:
+        """Bring a market's exposure up to date, and with it the sums over markets."""
+        exposure = state.commitments.worst_case(state.position.net).exposure(state.twice_mid)
         self._exposure += exposure - state.exposure
         self._event_exposure[state.market.event_id] += exposure - state.exposure
-        self._reserved += reserved - state.reserved
-        self._open_orders += open_orders - state.open_orders
-        state.exposure, state.reserved, state.open_orders = exposure, Cash(reserved), open_orders
+        state.exposure = exposure
 
     @property
     def exposure(self) -> Cash:
@@ -254,7 +265,7 @@ class Desk:
         if twice_mid != state.twice_mid:
             state.twice_mid = twice_mid
             state.position.mark_opening(twice_mid)
-            self.refresh(state.market.condition_id)
+            self._weigh(state)
 
     def cap(self, state: MarketState) -> Cash:
         """Dollars this market may have at risk: its own limit, and what others leave of its event's and the total."""
@@ -265,9 +276,15 @@ class Desk:
             room = min(room, limits.max_event_position - (self._event_exposure[event] - state.exposure))
         return Cash(max(room, 0))
 
+    def own_levels(self, state: MarketState) -> tuple[Mapping[Price, Size], Mapping[Price, Size]]:
+        """Our own size at each price of the YES book, bids and asks; see `orders.own_levels`."""
+        if state.own is None:
+            state.own = own_levels(self.orders.working(state.market.condition_id))
+        return state.own
+
     def touch(self, state: MarketState) -> Touch:
         """The best bid and ask of everybody else."""
-        return state.book.touch_without(*own_levels(self.orders.working(state.market.condition_id)))
+        return state.book.touch_without(*self.own_levels(state))
 
     def room(self, state: MarketState) -> Room:
         """What a new pair of quotes may use when every order that it replaces is gone.
@@ -279,34 +296,28 @@ class Desk:
             for order in self.orders.working(state.market.condition_id)
             if order.state in (OrderState.UNKNOWN, OrderState.GONE)
         ]
-        case, cap = worst_case(state.position, staying), self.cap(state)
+        held, kept, cap = state.position, commitments(staying), self.cap(state)
+        case = kept.worst_case(held.net)
         return Room(
             buy=room_for(Side.BUY, case, cap, state.twice_mid),
             sell=room_for(Side.SELL, case, cap, state.twice_mid),
-            free_yes=_free(state, Outcome.YES, staying),
-            free_no=_free(state, Outcome.NO, staying),
+            free_yes=floor_size(held.yes.settled - kept.yes),
+            free_no=floor_size(held.no.settled - kept.no),
         )
 
     def situation(self, state: MarketState) -> Situation:
-        """What one more order is judged by: everything that rests or is in flight is counted."""
-        orders = list(self.orders.working(state.market.condition_id))
+        """What one more order is judged by now: everything that rests or is in flight is counted."""
+        held, committed = state.position, state.commitments
         return Situation(
             market=state.market,
-            orders=orders,
-            case=worst_case(state.position, orders),
+            orders=self.orders.working(state.market.condition_id),
+            case=committed.worst_case(held.net),
             twice_mid=state.twice_mid,
             cap=self.cap(state),
             free_cash=Cash(self.cash - self._reserved),
-            free_yes=_free(state, Outcome.YES, orders),
-            free_no=_free(state, Outcome.NO, orders),
+            free_yes=floor_size(held.yes.settled - committed.yes),
+            free_no=floor_size(held.no.settled - committed.no),
             open_orders=self._open_orders,
             last_trade=state.book.last_trade,
             limits=self.limits,
         )
-
-
-def _free(state: MarketState, outcome: Outcome, orders: Iterable[Order]) -> Size:
-    """Settled tokens of an outcome that none of these orders sells."""
-    token = state.market.token(outcome)
-    selling = sum(order.exposure for order in orders if order.token == token and order.side is Side.SELL)
-    return floor_size(state.position.holding(outcome).settled - selling)

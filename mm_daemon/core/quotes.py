@@ -55,6 +55,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     quotes: tuple[Quote, ...]
     why: str
     made_ns: int
+    arrived_ns: int = 0
+    """When the frame that led to it came in; 0: it was no frame."""
     replace_bids_before_ns: int = 0
     """Bids made before this time are replaced even where their price is right."""
     replace_asks_before_ns: int = 0

@@ -46,15 +46,47 @@ class WorstCase(NamedTuple):
         return max(at_risk(self.long, twice_mid), at_risk(self.short, twice_mid))
 
 
+class Commitments(NamedTuple):
+    """What orders may still do at most.
+
+    `longer` and `shorter` are the micro-shares they may move the YES position by, `paid` what BUYs may cost, `yes` and
+    `no` the tokens that SELLs may give away, `resting` how many of them may be on the book.
+    """
+
+    longer: int = 0
+    shorter: int = 0
+    paid: Cash = Cash(0)
+    yes: int = 0
+    no: int = 0
+    resting: int = 0
+
+    def worst_case(self, net: int) -> WorstCase:
+        """Where they can take a position at most, either way."""
+        return WorstCase(net + self.longer, net - self.shorter)
+
+
+def commitments(orders: Iterable[Order]) -> Commitments:
+    """Sum up the orders of one market."""
+    longer = shorter = paid = yes = no = resting = 0
+    for order in orders:
+        exposure = order.exposure
+        if order.direction is Side.BUY:
+            longer += exposure
+        else:
+            shorter += exposure
+        if order.side is Side.BUY:
+            paid -= -order.price * exposure // DOLLAR  # each order's dollars rounded up
+        elif order.direction is Side.SELL:
+            yes += exposure  # who sells YES gets shorter, who sells NO longer
+        else:
+            no += exposure
+        resting += order.may_rest
+    return Commitments(longer, shorter, Cash(paid), yes, no, resting)
+
+
 def worst_case(position: Position, orders: Iterable[Order]) -> WorstCase:
     """Where the orders can take the position at most, either way."""
-    long = short = position.net
-    for order in orders:
-        if order.direction is Side.BUY:
-            long += order.exposure
-        else:
-            short -= order.exposure
-    return WorstCase(long, short)
+    return commitments(orders).worst_case(position.net)
 
 
 def room_for(direction: Side, case: WorstCase, cap: Cash, twice_mid: int | None) -> Size:

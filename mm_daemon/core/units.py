@@ -28,7 +28,7 @@ SHARE = Size(1_000_000)
 USD = Cash(1_000_000)
 SIZE_STEP = Size(10_000)
 """The venue takes sizes in hundredths of a share."""
-_POWERS = tuple(10**exponent for exponent in range(19))
+_POWERS: tuple[int, ...] = tuple(10**exponent for exponent in range(19))
 
 
 class Side(IntEnum):

@@ -6,10 +6,10 @@ remove anything. Writes answer for each order alone, because a batch is never at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -142,12 +142,15 @@ class Venue(Protocol):
         """How many cancels may be sent now; `urgent` opens the reserve that is kept for a stop."""
         ...
 
-    async def place(self, orders: Sequence[SignedOrder]) -> list[Placement]:
-        """Send up to 15 orders; one verdict for each, in order."""
+    def place(self, orders: Sequence[SignedOrder]) -> Coroutine[Any, Any, list[Placement]]:
+        """Send up to 15 orders; await one verdict for each, in order.
+
+        Where a connection is free their bytes have left when the call returns. What goes wrong is raised when awaited.
+        """
         ...
 
-    async def cancel(self, ids: Sequence[OrderId]) -> dict[OrderId, CancelOutcome]:
-        """Cancel up to 100 orders by id; one outcome for each id given."""
+    def cancel(self, ids: Sequence[OrderId]) -> Coroutine[Any, Any, dict[OrderId, CancelOutcome]]:
+        """Cancel up to 100 orders by id; await one outcome for each id given. Sent as `place` sends."""
         ...
 
     async def cancel_all(self) -> dict[OrderId, CancelOutcome]:

@@ -37,8 +37,12 @@ class MarketView(Protocol):
         """Best bid and ask of everybody else, in YES prices."""
         ...
 
-    def others_depth(self, lowest_bid: Price, highest_ask: Price) -> Cash:
-        """Dollars of others' orders between these prices, each at its own price, both sides together."""
+    def others_depth(self, lowest_bid: Price, highest_ask: Price, enough: Cash | None = None) -> Cash:
+        """Dollars of others' orders between these prices, each at its own price, both sides together.
+
+        With `enough` counting ends as soon as there is that much; name it where only that matters. What was not read
+        cannot call for another look: see `BookChanged`.
+        """
         ...
 
     @property
@@ -67,7 +71,10 @@ class View(Protocol):
 
 
 class BookChanged(msgspec.Struct, frozen=True, gc=False):
-    """The book of a market changed, became known or became unknown."""
+    """The book of a market became known or unknown, or changed no deeper than the view was read at the last such event.
+
+    Several changes that came together are one event, and a change beyond what was read is none.
+    """
 
     market: ConditionId
 

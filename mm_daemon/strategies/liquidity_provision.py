@@ -272,7 +272,7 @@ class LiquidityProvision:
         needed = self._terms.min_liquidity
         if quoted.is_thin:
             needed = Cash(needed * (100 + HYSTERESIS_PCT) // 100)
-        quoted.is_thin = seen.others_depth(lowest, min(highest, DOLLAR)) < needed
+        quoted.is_thin = seen.others_depth(lowest, min(highest, DOLLAR), needed) < needed
         return quoted.is_thin
 
     def _why_now(self, event: Event, touch: Touch, quoted: _Quoted) -> str | None:

@@ -1,36 +1,42 @@
 """The order manager: makes what rests equal what is desired.
 
-Woken for a market, it compares the newest wish with the market's orders and sends the difference: cancels first, then
-every post that the gate lets through. Requests run side by side; a post that has to wait for a cancel is planned again
-when the cancel's outcome is known, from the wish that stands then. An order is registered before its bytes leave.
+Woken for a market, it compares the newest wish with the market's orders and sends the difference in one plain call:
+every post that the gate lets through, then the cancels. The gate counts what is to be cancelled as if it stayed, so no
+limit depends on which of them arrives first. A post that has to wait for a cancel is planned again when the cancel's
+outcome is known, from the wish that stands then. An order is registered before its bytes leave, and logged after.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
 from mm_daemon.core.desk import Desk, MarketState
-from mm_daemon.core.diff import Cancel, plan
-from mm_daemon.core.latency import Latencies
-from mm_daemon.core.orders import OrderEvent, OrderState, new_order
+from mm_daemon.core.diff import Cancel, Plan, plan
+from mm_daemon.core.orders import Order, OrderEvent, OrderState, new_order
 from mm_daemon.core.quotes import Desired, Quote
 from mm_daemon.core.risk import objection
 from mm_daemon.core.units import DOLLAR, ConditionId, OrderId, Side, floor_size, format_price, format_size
 from mm_daemon.exchange.api import Accepted, AnswerLost, CancelOutcome, Placement, Refused, SignedOrder, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, RejectReason, Restricted, Throttled, Unreachable
+from mm_daemon.tasks.holds import Holds
+from mm_daemon.tasks.retries import Retries
+from mm_daemon.tasks.stopwatch import Sent, Stopwatch
 
 POST_CHUNK = 15
 CANCEL_CHUNK = 100
-FIRST_RETRY_SECS = 0.25
-LONGEST_RETRY_SECS = 10.0
 BUDGET_RETRY_SECS = 0.1
 UNREACHABLE_RETRY_SECS = 1.0
+AFTER_CANCEL = {
+    CancelOutcome.CANCELLED: OrderEvent.CANCEL_CONFIRMED,
+    CancelOutcome.NOT_CANCELLED: OrderEvent.CANCEL_REFUSED,
+    CancelOutcome.ANSWER_LOST: OrderEvent.CANCEL_LOST,
+}
 
 log = structlog.get_logger()
 
@@ -59,24 +65,23 @@ class OrderManager:
         self._clock_ns = clock_ns
         self._dirty: dict[ConditionId, None] = {}
         self._woken = asyncio.Event()
-        self._holds: dict[str, None] = {}
-        self._market_holds: dict[ConditionId, dict[str, None]] = {}
+        self._holds = Holds()
+        self._is_running = False
+        self._stopwatch = Stopwatch(clock_ns)
         self._requests: set[asyncio.Task[None]] = set()
-        self._retries: dict[ConditionId, float] = {}
-        self._timers: dict[ConditionId, asyncio.TimerHandle] = {}
+        self._retries = Retries(self._outdate)
         self._posts_resume_at = 0.0
         self._cancels_resume_at = 0.0
         self._outdated: dict[ConditionId, None] = {}
         self._failure: BaseException | None = None
-        self.free = asyncio.Event()
-        self.free.set()
+        self.free = self._holds.free
         self.is_stopping = False
         self.requote: Callable[[ConditionId], None] = lambda market: None
         self.on_refused: Callable[[ConditionId, RejectReason], None] = lambda market, reason: None
         self.on_error: Callable[[], None] = lambda: None
         self.statistics = dict.fromkeys(("posted", "accepted", "refused", "answer_lost", "cancels_sent"), 0)
         self.refusals: Counter[str] = Counter()
-        self.latencies = Latencies()
+        self.latencies = self._stopwatch.latencies
 
     # What others tell
 
@@ -92,26 +97,20 @@ class OrderManager:
 
     def hold(self, reason: str, market: ConditionId | None = None) -> None:
         """Pull the quotes of one market, or all, and place nothing there until `release` is called with the reason."""
-        holds = self._market_holds.setdefault(market, {}) if market else self._holds
-        if reason in holds or self.is_stopping:
+        if self.is_stopping or not self._holds.add(reason, market):
             return
-        holds[reason] = None
         log.warning("quoting_held", why=reason, market=self._slug(market) if market else "all")
         if market:
             self.wake(market)
         else:
-            self.free.clear()
             self.wake_all()
 
     def release(self, reason: str, market: ConditionId | None = None) -> None:
         """Lift one hold; quoting resumes where none is left."""
-        holds = self._market_holds.get(market, {}) if market else self._holds
-        if reason not in holds:
+        if not self._holds.remove(reason, market):
             return
-        del holds[reason]
-        if not self._holds:
-            self.free.set()
-        log.info("quoting_released", why=reason, market=self._slug(market) if market else "all", still=list(holds))
+        still = list(self._holds.of(market))
+        log.info("quoting_released", why=reason, market=self._slug(market) if market else "all", still=still)
         for each in [market] if market else list(self._desk.markets):
             self.requote(each)
             self.wake(each)
@@ -119,11 +118,11 @@ class OrderManager:
     @property
     def holds(self) -> tuple[str, ...]:
         """Why nothing is quoted at all; empty when quoting."""
-        return tuple(self._holds)
+        return self._holds.of(None)
 
     def held(self, market: ConditionId) -> str | None:
         """Why nothing is quoted in a market, None if nothing holds it."""
-        return next(iter(self._holds), None) or next(iter(self._market_holds.get(market, ())), None)
+        return self._holds.why(market)
 
     # The loop
 
@@ -134,138 +133,152 @@ class OrderManager:
             VenueRefused: the venue refuses us for good.
             AuthError: it does not accept our key.
         """
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            if self._failure is not None:
-                raise self._failure
-            outdated, self._outdated = self._outdated, {}
-            for market in outdated:
-                self.requote(market)
-            dirty, self._dirty = self._dirty, {}
-            self._send(list(dirty))
+        self._is_running = True
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                if self._failure is not None:
+                    raise self._failure
+                outdated, self._outdated = self._outdated, {}
+                for market in outdated:
+                    self.requote(market)
+                self.send_now()
+        finally:
+            self._is_running = False
 
-    def _send(self, markets: Sequence[ConditionId]) -> None:
-        """Plan these markets and send what there is to send, within the rate limits."""
-        if self.is_stopping:
+    def send_now(self) -> None:
+        """Send what the markets woken so far call for; the task does it by itself, but only at its next turn."""
+        if not self._is_running or self._failure is not None:
             return
-        states = [self._desk.markets[market] for market in markets]
-        plans = [(state, plan(wish, self._working(state))) for state in states if (wish := self._wish(state))]
-        self._send_cancels([cancel for _, p in plans for cancel in p.cancels])
-        self._send_posts([(state, quote) for state, p in plans for quote in p.posts])
+        dirty, self._dirty = self._dirty, {}
+        if dirty and not self.is_stopping:
+            self._send(dirty)
 
-    def _working(self, state: MarketState) -> list[Any]:
-        return list(self._desk.orders.working(state.market.condition_id))
+    def _send(self, markets: Iterable[ConditionId]) -> None:
+        """Plan these markets and send what there is to send, within the rate limits."""
+        plans: list[tuple[MarketState, Desired, Plan]] = []
+        for market in markets:
+            state = self._desk.markets[market]
+            wish = self._wish(state)
+            if wish is not None:
+                plans.append((state, wish, plan(wish, self._desk.orders.working(market))))
+        posted = self._send_posts(plans)
+        cancelled = self._send_cancels([cancel for _, _, planned in plans for cancel in planned.cancels])
+        log_sent(self._desk, posted, cancelled)
 
     def _wish(self, state: MarketState) -> Desired | None:
         """What should rest: nothing at all while there is a hold; None before the strategy has said anything."""
-        why = self.held(state.market.condition_id)
+        why = self._holds.why(state.market.condition_id)
         if why is None or state.desired is None:
             return state.desired
         state.why = why
         return Desired(market=state.market.condition_id, quotes=(), why=why, made_ns=self._clock_ns())
 
-    def _send_cancels(self, cancels: list[Cancel]) -> None:
-        """Send as many cancels as the rate limit lets through; the rest is planned again shortly."""
+    def _send_posts(self, plans: Iterable[tuple[MarketState, Desired, Plan]]) -> list[Order]:
+        """Register, sign and send the posts that the gate lets through now; the orders that they became."""
+        posts = [(state, wish, planned, quote) for state, wish, planned in plans for quote in planned.posts]
+        loop = asyncio.get_running_loop()
+        if self._posts_resume_at > loop.time():
+            self._again([state.market.condition_id for state, *_ in posts], self._posts_resume_at - loop.time())
+            return []
+        allowed = self._venue.order_allowance() if posts else 0
+        orders: list[Order] = []
+        signed: list[SignedOrder] = []
+        arrivals_ns: list[int] = []
+        for state, wish, planned, quote in posts:
+            fitting = self._fit(state, quote, is_cancelling=bool(planned.cancels))
+            if fitting is None:
+                continue
+            if len(signed) == allowed:
+                self._again([state.market.condition_id], BUDGET_RETRY_SECS)
+                continue
+            bytes_of, order = self._prepare(state, fitting)
+            signed.append(bytes_of)
+            orders.append(order)
+            arrivals_ns.append(self._stopwatch.arrival_ns(wish, quote.direction))
+        for start in range(0, len(signed), POST_CHUNK):
+            chunk = slice(start, start + POST_CHUNK)
+            answer = self._venue.place(signed[chunk])
+            sent = Sent(arrivals_ns[chunk], self._clock_ns())
+            self._spawn(self._receive_verdicts(answer, signed[chunk], sent))
+        self.statistics["posted"] += len(signed)
+        return orders
+
+    def _send_cancels(self, cancels: list[Cancel]) -> list[tuple[Cancel, Order]]:
+        """Send as many cancels as the rate limit lets through; they and their orders. The rest is planned again."""
+        if not cancels:
+            return []
         loop = asyncio.get_running_loop()
         if self._cancels_resume_at > loop.time():
             self._again([self._market_of(cancel.id) for cancel in cancels], self._cancels_resume_at - loop.time())
-            return
+            return []
         allowed = self._venue.cancel_allowance()
         self._again([self._market_of(cancel.id) for cancel in cancels[allowed:]], BUDGET_RETRY_SECS)
-        now_ns = self._clock_ns()
+        sent: list[tuple[Cancel, Order]] = []
         for start in range(0, min(allowed, len(cancels)), CANCEL_CHUNK):
             chunk = cancels[start : min(start + CANCEL_CHUNK, allowed)]
-            for cancel in chunk:
-                order = self._desk.apply(cancel.id, OrderEvent.CANCEL_SENT, now_ns)
-                log.info("cancel_sent", order=cancel.id, market=self._slug(order.market), why=cancel.why)
-            self.statistics["cancels_sent"] += len(chunk)
-            self._spawn(self._cancel([cancel.id for cancel in chunk]))
+            now_ns = self._clock_ns()
+            sent += [(cancel, self._desk.apply(cancel.id, OrderEvent.CANCEL_SENT, now_ns)) for cancel in chunk]
+            ids = [cancel.id for cancel in chunk]
+            self._spawn(self._receive_outcomes(self._venue.cancel(ids), ids, self._clock_ns()))
+        self.statistics["cancels_sent"] += len(sent)
+        return sent
 
-    def _send_posts(self, posts: list[tuple[MarketState, Quote]]) -> None:
-        """Register, sign and send the posts that the gate lets through now."""
-        loop = asyncio.get_running_loop()
-        if self._posts_resume_at > loop.time():
-            self._again([state.market.condition_id for state, _ in posts], self._posts_resume_at - loop.time())
-            return
-        allowed = self._venue.order_allowance()
-        batch: list[SignedOrder] = []
-        for state, quote in posts:
-            fitting = self._fit(state, quote)
-            if fitting is None:
-                continue
-            if len(batch) == allowed:
-                self._again([state.market.condition_id], BUDGET_RETRY_SECS)
-                continue
-            batch.append(self._prepare(state, fitting))
-        for start in range(0, len(batch), POST_CHUNK):
-            self._spawn(self._post(batch[start : start + POST_CHUNK]))
+    def _fit(self, state: MarketState, quote: Quote, *, is_cancelling: bool) -> Quote | None:
+        """The quote as it may be placed now, None if it has to wait for the market's other orders or be made anew.
 
-    def _fit(self, state: MarketState, quote: Quote) -> Quote | None:
-        """The quote as it may be placed now, None if it has to wait for the market's other orders or be made anew."""
-        if state.market.condition_id in self._timers:
+        Args:
+            is_cancelling: whether some of these are about to be cancelled.
+        """
+        if state.market.condition_id in self._retries:
             return None
         now = self._desk.situation(state)
         reason = objection(quote, now)
         if reason is None:
             return quote
-        if any(order.state is not OrderState.LIVE for order in now.orders):
+        if is_cancelling or any(order.state is not OrderState.LIVE for order in now.orders):
             return None  # their outcome wakes us
         if reason == "balance" and quote.side is Side.BUY:
             smaller = msgspec.structs.replace(quote, size=floor_size(now.free_cash * DOLLAR // quote.price))
             if objection(smaller, now) is None:
                 return smaller
         state.why = f"{state.why}; {'bid' if quote.direction is Side.BUY else 'ask'} waits: {reason}"
-        self._retry_later(state.market.condition_id)
+        self._retries.later(state.market.condition_id)
         return None
 
-    def _prepare(self, state: MarketState, quote: Quote) -> SignedOrder:
+    def _prepare(self, state: MarketState, quote: Quote) -> tuple[SignedOrder, Order]:
         """Sign an order and count it as exposure, before a byte of it leaves."""
-        signed = self._venue.sign(state.market, quote.token, quote.side, quote.price, quote.size)
-        order = new_order(
-            state.market,
-            signed.id,
-            quote.token,
-            quote.side,
-            quote.price,
-            quote.size,
-            why=state.why,
-            now_ns=self._clock_ns(),
-        )
+        token, side, price, size = quote.token, quote.side, quote.price, quote.size
+        signed = self._venue.sign(state.market, token, side, price, size)
+        order = new_order(state.market, signed.id, token, side, price, size, why=state.why, now_ns=self._clock_ns())
         self._desk.register(order)
-        self.statistics["posted"] += 1
-        log.info(
-            "order_sent",
-            order=signed.id,
-            market=state.market.slug,
-            side=f"{quote.side.name} {state.market.outcome(quote.token).name}",
-            price=format_price(quote.price),
-            size=format_size(quote.size),
-            why=state.why,
-        )
-        return signed
+        return signed, order
 
-    # Requests
+    # Answers
 
-    async def _post(self, batch: list[SignedOrder]) -> None:
+    async def _receive_verdicts(
+        self, answer: Awaitable[list[Placement]], orders: Sequence[SignedOrder], sent: Sent
+    ) -> None:
         try:
-            verdicts = await self._venue.place(batch)
+            verdicts = await answer
         except (Throttled, Restricted, Unreachable) as error:
-            self._never_were(batch)
+            self._never_were(orders)
             self._pause(error, posts=True)
             return
         except AuthError:
-            self._never_were(batch)
+            self._never_were(orders)
             raise
+        self._stopwatch.placed(sent, verdicts)
         for verdict in verdicts:
             self._receive_verdict(verdict)
         for verdict in verdicts:
             if isinstance(verdict, Refused) and verdict.reason.is_fatal:
                 raise VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}")
 
-    def _never_were(self, batch: list[SignedOrder]) -> None:
+    def _never_were(self, orders: Sequence[SignedOrder]) -> None:
         """Nothing happened: these orders were not taken, and are made anew when the venue takes orders again."""
-        for signed in batch:
+        for signed in orders:
             order = self._desk.apply(signed.id, OrderEvent.REFUSED, self._clock_ns())
             self.wake(order.market)
 
@@ -275,7 +288,7 @@ class OrderManager:
             case Accepted(may_match=False):
                 order = self._desk.apply(verdict.id, OrderEvent.ACCEPTED, now_ns)
                 self.statistics["accepted"] += 1
-                self._retries.pop(order.market, None)
+                self._retries.succeeded(order.market)
             case Accepted():
                 # matched, delayed or unmatched: whether it rests is looked up
                 order = self._desk.apply(verdict.id, OrderEvent.ANSWER_LOST, now_ns)
@@ -301,31 +314,29 @@ class OrderManager:
             reason=verdict.reason.value,
             text=verdict.text,
         )
-        self._retry_later(market)
+        self._retries.later(market)
         self.on_refused(market, verdict.reason)
         if verdict.reason is not RejectReason.POST_ONLY_CROSSED:
             self.on_error()
 
-    async def _cancel(self, ids: list[OrderId]) -> None:
+    async def _receive_outcomes(
+        self, answer: Awaitable[dict[OrderId, CancelOutcome]], ids: Sequence[OrderId], sent_ns: int
+    ) -> None:
         try:
-            outcomes = await self._venue.cancel(ids)
+            outcomes = await answer
         except (Throttled, Restricted, Unreachable) as error:
             self._pause(error, posts=False)
             for id in ids:
                 self.wake(self._desk.apply(id, OrderEvent.CANCEL_UNSENT, self._clock_ns()).market)
             return
+        self._stopwatch.cancelled(sent_ns, outcomes.values())
         self.receive_cancels(outcomes)
 
     def receive_cancels(self, outcomes: dict[OrderId, CancelOutcome]) -> None:
         """Take the venue's answer to cancels; orders that are not ours are passed over."""
-        events = {
-            CancelOutcome.CANCELLED: OrderEvent.CANCEL_CONFIRMED,
-            CancelOutcome.NOT_CANCELLED: OrderEvent.CANCEL_REFUSED,
-            CancelOutcome.ANSWER_LOST: OrderEvent.CANCEL_LOST,
-        }
         for id, outcome in outcomes.items():
             if id in self._desk.orders:
-                self.wake(self._desk.apply(id, events[outcome], self._clock_ns()).market)
+                self.wake(self._desk.apply(id, AFTER_CANCEL[outcome], self._clock_ns()).market)
 
     def _pause(self, error: Throttled | Restricted | Unreachable, *, posts: bool) -> None:
         """Obey the venue: send nothing of this kind before the time it names."""
@@ -352,16 +363,8 @@ class OrderManager:
 
     # Later
 
-    def _retry_later(self, market: ConditionId) -> None:
-        """Quote a market anew after a back-off that doubles until an order is accepted."""
-        if market in self._timers:
-            return
-        delay = self._retries.get(market, FIRST_RETRY_SECS)
-        self._retries[market] = min(delay * 2, LONGEST_RETRY_SECS)
-        self._timers[market] = asyncio.get_running_loop().call_later(delay, self._retry, market)
-
-    def _retry(self, market: ConditionId) -> None:
-        del self._timers[market]
+    def _outdate(self, market: ConditionId) -> None:
+        """Have a market decided anew, and look at it."""
         self._outdated[market] = None
         self.wake(market)
 
@@ -381,3 +384,20 @@ class OrderManager:
 
     def _slug(self, market: ConditionId) -> str:
         return self._desk.markets[market].market.slug
+
+
+def log_sent(desk: Desk, posted: Iterable[Order], cancelled: Iterable[tuple[Cancel, Order]]) -> None:
+    """Tell what was sent, now that it is."""
+    for order in posted:
+        market = desk.markets[order.market].market
+        log.info(
+            "order_sent",
+            order=order.id,
+            market=market.slug,
+            side=f"{order.side.name} {market.outcome(order.token).name}",
+            price=format_price(order.price),
+            size=format_size(order.size),
+            why=order.why,
+        )
+    for cancel, order in cancelled:
+        log.info("cancel_sent", order=order.id, market=desk.markets[order.market].market.slug, why=cancel.why)

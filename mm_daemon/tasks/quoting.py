@@ -1,7 +1,8 @@
 """The quoting loop: what happens becomes an event for the strategy, and its signals become desired quotes.
 
-A book change goes from the feed to the strategy and into the market's slot in one plain call; the timer gives every
-market its turn in between. The slot holds the newest wish only, so slowness never builds a queue of stale quotes.
+Books that changed are looked at as soon as the frames at hand are read. From there it is one plain call through the
+strategy and the market's slot to the order's bytes. However often a book changed meanwhile, it is looked at once. The
+slot holds the newest wish only, so slowness never builds a queue of stale quotes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -19,7 +21,7 @@ from mm_daemon.core.desk import Desk, FillEffect, MarketState
 from mm_daemon.core.fills import Step
 from mm_daemon.core.inventory import Holdings
 from mm_daemon.core.market import Market
-from mm_daemon.core.orders import Order, own_levels
+from mm_daemon.core.orders import Order
 from mm_daemon.core.quotes import Desired, TwoSidedQuote, quotes_for
 from mm_daemon.core.units import Cash, ConditionId, Outcome, Price, Side, floor_size, mirror
 from mm_daemon.strategies.api import (
@@ -34,6 +36,9 @@ from mm_daemon.strategies.api import (
     TimerFired,
 )
 
+LOOK_NS = 2_000_000
+"""How long looking may take before frames, answers and timers get their turn."""
+
 log = structlog.get_logger()
 
 
@@ -42,6 +47,10 @@ class Placer(Protocol):
 
     def wake(self, market: ConditionId) -> None:
         """The wish or the orders of a market changed."""
+        ...
+
+    def send_now(self) -> None:
+        """Send what the markets woken so far call for, rather than at its own next turn."""
         ...
 
 
@@ -67,11 +76,16 @@ class DeskMarketView:
         """Best bid and ask of everybody else."""
         return self._desk.touch(self._state)
 
-    def others_depth(self, lowest_bid: Price, highest_ask: Price) -> Cash:
-        """Dollars of others' orders between these prices."""
-        bids, asks = own_levels(self._desk.orders.working(self._state.market.condition_id))
+    def others_depth(self, lowest_bid: Price, highest_ask: Price, enough: Cash | None = None) -> Cash:
+        """Dollars of others' orders between these prices, or at least `enough` of them."""
+        bids, asks = self._desk.own_levels(self._state)
         book = self._state.book
-        return Cash(book.bids.depth_to(lowest_bid, bids) + book.asks.depth_to(highest_ask, asks))
+        depth = book.bids.depth_to(lowest_bid, bids, enough)
+        if enough is not None:
+            if depth >= enough:
+                return depth
+            enough = Cash(enough - depth)
+        return Cash(depth + book.asks.depth_to(highest_ask, asks, enough))
 
     @property
     def holdings(self) -> Holdings:
@@ -120,6 +134,10 @@ class Quoting:
         self._view = DeskView(desk, clock_ns)
         self._replace_before: dict[tuple[ConditionId, Side], int] = {}
         self._is_deciding = False
+        self._changed: dict[ConditionId, int] = {}
+        self._look_is_due = False
+        self._error: Exception | None = None
+        self._failed = asyncio.Event()
         self.is_flattening = False
         self.decided_ns = clock_ns()
         self.decisions = 0
@@ -145,15 +163,54 @@ class Quoting:
         while True:
             for market in list(self._desk.markets):
                 next_turn += self._strategy.refresh_interval_secs / turns
-                await asyncio.sleep(next_turn - loop.time())
+                await self._pause(next_turn - loop.time())
                 self.decided_ns = self._clock_ns()
                 self._decide(TimerFired(market))
             next_turn = max(next_turn, loop.time())
 
+    async def _pause(self, secs: float) -> None:
+        """Sleep; an error of a look is this loop's error, and ends it at once."""
+        try:
+            async with asyncio.timeout(max(secs, 0)):
+                await self._failed.wait()
+        except TimeoutError:
+            return
+        assert self._error is not None
+        raise self._error
+
     def book_changed(self, state: MarketState) -> None:
+        """Have the market looked at, once all frames at hand are read; after those that wait already."""
+        self._changed.setdefault(state.market.condition_id, state.book.received_ns)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._look_is_due:
+            self._look_is_due = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """Look at books that changed, the longest waiting first, and have what comes of it sent."""
+        self._look_is_due = False
+        until_ns = self._clock_ns() + LOOK_NS
+        try:
+            while self._changed:
+                market = next(iter(self._changed))
+                self._look_at(market, self._changed.pop(market))
+                if self._clock_ns() > until_ns:
+                    break
+            self._placer.send_now()
+        except Exception as error:  # noqa: BLE001 - a callback of the event loop has nobody to raise it to: `run` does
+            self._error = self._error or error
+            self._failed.set()
+        if self._changed:
+            self._look_soon()
+
+    def _look_at(self, market: ConditionId, arrived_ns: int) -> None:
         """Mark the market at its new mid and let the strategy look."""
+        state = self._desk.markets[market]
+        state.book.begin_look()
         self._mark(state)
-        self._decide(BookChanged(state.market.condition_id))
+        self._decide(BookChanged(market), arrived_ns)
 
     def market_changed(self, state: MarketState) -> None:
         """The tick or the status changed."""
@@ -187,7 +244,7 @@ class Quoting:
             if touch.is_two_sided and not touch.is_crossed:
                 self._desk.set_mid(state, touch.twice_mid)
 
-    def _decide(self, event: Event) -> None:
+    def _decide(self, event: Event, arrived_ns: int = 0) -> None:
         if not self._is_deciding:
             return
         self.decisions += 1
@@ -196,24 +253,26 @@ class Quoting:
             state = self._desk.markets[event.market]
             self._want(state, flattening(self._desk, state, self._clock_ns()))
         else:
-            self._follow(signals)
+            self._follow(signals, arrived_ns)
 
-    def _follow(self, signals: Iterable[Signal]) -> None:
+    def _follow(self, signals: Iterable[Signal], arrived_ns: int = 0) -> None:
         """Put what the strategy wants into the slots."""
         for signal in signals:
             state = self._desk.markets[signal.market]
             if isinstance(signal, CancelQuotes):
                 self._want(state, nothing(signal.market, signal.why, self._clock_ns()))
-                log.info("quotes_pulled", market=state.market.slug, why=signal.why)
+                # Not now: the cancels have to leave first.
+                tell = partial(log.info, "quotes_pulled", market=state.market.slug, why=signal.why)
+                asyncio.get_running_loop().call_soon(tell)
             else:
-                self._want(state, self._desired(state, signal))
+                self._want(state, self._desired(state, signal, arrived_ns))
 
     def _want(self, state: MarketState, desired: Desired) -> None:
         state.desired = desired
         state.why = desired.why
         self._placer.wake(desired.market)
 
-    def _desired(self, state: MarketState, signal: QuoteMarket) -> Desired:
+    def _desired(self, state: MarketState, signal: QuoteMarket, arrived_ns: int) -> Desired:
         """Route a quote to orders, cut to what limits and holdings leave room for."""
         now_ns = self._clock_ns()
         for side in signal.replace:
@@ -228,6 +287,7 @@ class Quoting:
             quotes=quotes,
             why=why,
             made_ns=now_ns,
+            arrived_ns=arrived_ns,
             replace_bids_before_ns=max(stale, self._replace_before.get((signal.market, Side.BUY), 0)),
             replace_asks_before_ns=max(stale, self._replace_before.get((signal.market, Side.SELL), 0)),
         )

@@ -338,6 +338,7 @@ class Holder:
         self.holds: set[str] = set()
         self.history: list[tuple[str, str]] = []
         self.woken: defaultdict[str, int] = defaultdict(int)
+        self.sent_now = 0
 
     def hold(self, reason: str) -> None:
         self.holds.add(reason)
@@ -349,3 +350,6 @@ class Holder:
 
     def wake(self, market: str) -> None:
         self.woken[market] += 1
+
+    def send_now(self) -> None:
+        self.sent_now += 1

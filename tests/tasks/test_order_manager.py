@@ -11,7 +11,7 @@ from mm_daemon.core.orders import OrderState
 from mm_daemon.core.units import OrderId, Side
 from mm_daemon.exchange.api import Accepted, AnswerLost, CancelOutcome, Refused, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, RejectReason, Restricted, Throttled, Unreachable, VenueError
-from mm_daemon.tasks import order_manager
+from mm_daemon.tasks import order_manager, retries
 from mm_daemon.tasks.order_manager import VenueRefused
 
 from ..given import cents, shares, usd
@@ -99,7 +99,7 @@ PAUSES: list[VenueError] = [Throttled(0.1), Restricted(Mode.RESTARTING, 0.1), Un
 async def test_posts_pause_and_resume(stage: Stage, monkeypatch: pytest.MonkeyPatch, error: VenueError) -> None:
     """What the venue did not take counts as exposure no more, and is sent anew not before the time it named."""
     monkeypatch.setattr(order_manager, "UNREACHABLE_RETRY_SECS", 0.1)
-    monkeypatch.setattr(order_manager, "FIRST_RETRY_SECS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_RETRY_SECS", 0.01)
     stage.venue.answers["place"] = [error]
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -161,7 +161,7 @@ async def test_a_refused_order_is_tried_again_with_a_growing_pause(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Passing refusals ask for a new quote after 10, 20, 40 ms; an accepted order ends the growth."""
-    monkeypatch.setattr(order_manager, "FIRST_RETRY_SECS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_RETRY_SECS", 0.01)
     told: list[RejectReason] = []
     requoted: list[float] = []
     loop = asyncio.get_running_loop()
@@ -239,7 +239,7 @@ async def test_limits_hold_whatever_the_venue_does(seed: int, monkeypatch: pytes
 
     An order counts from the moment its bytes leave until the venue has taken it off the book.
     """
-    monkeypatch.setattr(order_manager, "FIRST_RETRY_SECS", 0)
+    monkeypatch.setattr(retries, "FIRST_RETRY_SECS", 0)
     rng = Random(seed)
     stage = Stage(max_position=30)
     stage.start()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from mm_daemon.core.events import TradeReport, TradeStatus
+from mm_daemon.core.events import LevelChanged, TradeReport, TradeStatus
 from mm_daemon.core.quotes import TwoSidedQuote
 from mm_daemon.core.units import Cash, Price, Side
 from mm_daemon.strategies.api import (
@@ -24,6 +24,7 @@ from mm_daemon.strategies.api import (
     TimerFired,
     View,
 )
+from mm_daemon.tasks import quoting
 from mm_daemon.tasks.quoting import Quoting
 
 from ..given import a_fill, book_at, cents, shares, usd
@@ -86,6 +87,11 @@ class Scene:
         assert self.stage.state.desired is not None
         return [(quote.direction, quote.price) for quote in self.stage.state.desired.quotes]
 
+    async def book_changes(self) -> None:
+        """The first market's book changes, and is looked at."""
+        self.quoting.book_changed(self.stage.state)
+        await asyncio.sleep(0)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """The loop, ready at once."""
@@ -111,27 +117,86 @@ async def test_nothing_is_decided_before_it_is_ready(scene: Scene) -> None:
     ready = asyncio.get_running_loop().create_future()
     run = asyncio.create_task(scene.quoting.run(ready))
     await turns()
-    scene.quoting.book_changed(scene.stage.state)
+    await scene.book_changes()
     assert (scene.parrot.events, scene.parrot.views) == ([], [])
     ready.set_result(None)
     await turns()
     assert len(scene.parrot.views) == 1
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
-    scene.quoting.book_changed(scene.stage.state)
+    await scene.book_changes()
     assert scene.parrot.events == [], "nor after the end"
 
 
-async def test_a_book_change_becomes_a_wish_in_one_call(scene: Scene) -> None:
-    """The change is marked, decided and put into the slot before the call returns, and the placer is woken."""
+async def test_a_book_change_becomes_a_wish_in_one_turn(scene: Scene) -> None:
+    """The change is marked, decided, put into the slot and sent in the loop's next turn."""
     async with scene.running():
         scene.says(49, 51)
         book_at(scene.desk, scene.stage.market, 50, 54)
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         assert scene.parrot.events == [BookChanged(scene.id)]
         assert scene.stage.state.twice_mid == 2 * cents(52)
         assert scene.wished == [(Side.BUY, cents(49)), (Side.SELL, cents(49))]
-        assert scene.placer.woken[scene.id] == 1
+        assert (scene.placer.woken[scene.id], scene.placer.sent_now) == (1, 1)
+
+
+async def test_a_burst_is_looked_at_once(scene: Scene) -> None:
+    """However often books changed while frames were read, each is looked at once, in the order of their first changes,
+    and the wish carries the time of the first frame that it answers."""
+    async with scene.running():
+        first, second = scene.desk.markets.values()
+        scene.says(49, 51)
+        for received_ns, state in ((5, first), (6, second), (7, first), (8, second)):
+            state.book.received_ns = received_ns
+            scene.quoting.book_changed(state)
+        await turns()
+        assert [event.market for event in scene.parrot.events] == list(scene.desk.markets)
+        assert scene.placer.sent_now == 1
+        for first.book.received_ns in (9, 10):
+            scene.quoting.book_changed(first)
+        await turns()
+        assert first.desired is not None and first.desired.arrived_ns == 9
+
+
+async def test_long_looks_let_others_have_their_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking stops when its time is up and goes on in the next turn; what changes anew waits behind the rest."""
+    monkeypatch.setattr(quoting, "LOOK_NS", -1)
+    async with scene.running():
+        first, second = scene.desk.markets.values()
+        for state in (first, second):
+            scene.quoting.book_changed(state)
+        await asyncio.sleep(0)
+        assert [event.market for event in scene.parrot.events] == [first.market.condition_id]
+        scene.quoting.book_changed(first)
+        await turns()
+        markets = [first.market.condition_id, second.market.condition_id, first.market.condition_id]
+        assert [event.market for event in scene.parrot.events] == markets
+
+
+async def test_only_changes_to_what_was_read_are_told(scene: Scene) -> None:
+    """A level behind everything that the strategy read calls for no look, until our own orders change."""
+    async with scene.running():
+        await scene.book_changes()
+        book = scene.stage.state.book
+        behind = LevelChanged(scene.stage.market.yes, Side.BUY, cents(47), shares(10))
+        at_touch = LevelChanged(scene.stage.market.yes, Side.BUY, cents(48), shares(20))
+        assert not book.receive_change(behind, book.time_ms, 1)
+        assert book.receive_change(at_touch, book.time_ms, 1)
+        scene.desk.refresh(scene.id)
+        assert book.receive_change(behind, book.time_ms, 1)
+
+
+async def test_a_look_that_fails_ends_the_loop(scene: Scene) -> None:
+    """The strategy's error at a change of a book is raised by the task."""
+
+    def fail(event: Event, view: View) -> Sequence[Signal]:
+        raise RuntimeError("out of ideas")
+
+    async with scene.running() as run:
+        scene.parrot.on_event = fail  # type: ignore[method-assign]
+        await scene.book_changes()
+        with pytest.raises(RuntimeError, match="out of ideas"):
+            await asyncio.wait_for(asyncio.shield(run), 1)
 
 
 async def test_the_slot_holds_the_newest_wish(scene: Scene) -> None:
@@ -139,10 +204,10 @@ async def test_the_slot_holds_the_newest_wish(scene: Scene) -> None:
     async with scene.running():
         for bid in (47, 48, 49):
             scene.says(bid, None)
-            scene.quoting.book_changed(scene.stage.state)
+            await scene.book_changes()
         assert scene.wished == [(Side.BUY, cents(49))]
         scene.parrot.answers = [CancelQuotes(scene.id, "min_liquidity")]
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         assert scene.wished == []
         assert scene.stage.state.why == "min_liquidity"
 
@@ -151,9 +216,9 @@ async def test_no_signal_leaves_the_wish(scene: Scene) -> None:
     """A strategy that says nothing changes nothing, and nobody is woken."""
     async with scene.running():
         scene.says(49, 51)
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         scene.parrot.answers = []
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         assert len(scene.wished) == 2
         assert scene.placer.woken[scene.id] == 1
 
@@ -179,11 +244,11 @@ async def test_a_side_to_replace_is_replaced_once(scene: Scene) -> None:
         before_ns = scene.stage.clock()
         scene.stage.clock.pass_secs(1)
         scene.says(49, 51, frozenset({Side.SELL}))
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         replaced_ns = scene.stage.clock()
         scene.stage.clock.pass_secs(1)
         scene.says(49, 51)
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         desired = scene.stage.state.desired
         assert desired is not None
         assert before_ns < desired.replace_before_ns(Side.SELL) <= replaced_ns
@@ -196,7 +261,7 @@ async def test_limits_cut_the_wish_and_say_so(scene: Scene) -> None:
         scene.stage.state.position.yes.held = shares(200)  # 100 dollars at the mid
         scene.desk.refresh(scene.id)
         scene.says(49, 51)
-        scene.quoting.book_changed(scene.stage.state)
+        await scene.book_changes()
         assert [direction for direction, _ in scene.wished] == [Side.SELL]
         assert "no bid: limit" in scene.stage.state.why
 
