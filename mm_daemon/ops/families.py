@@ -42,11 +42,14 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class MarketFamily(msgspec.Struct, frozen=True):
-    """A metric of each market, labelled `market`, and where it is split by `label`, one value for each of `splits`."""
+    """A gauge of each market, labelled `market`.
+
+    With `label` there is a sample for each of `splits`, or where the value is text, one of 1 with that text as label.
+    """
 
     name: str
     help: str
-    value: Callable[[MarketSeen], Value | tuple[Value, ...]]
+    value: Callable[[MarketSeen], Value | tuple[Value, ...] | str]
     label: str = ""
     splits: tuple[str, ...] = ()
 
@@ -102,7 +105,9 @@ PARTS = ("realised", "unrealised", "fees", "rebates", "rewards")
 
 def _by_why(seen: Observation) -> Mapping[str, int]:
     """Markets by the first words of why they are quoted as they are."""
-    whys = Counter(re.split("[;:]", market.held or market.why, maxsplit=1)[0] for market in seen.markets)
+    whys: Counter[str] = Counter()
+    for why, count in Counter(market.held or market.why for market in seen.markets).items():
+        whys[re.split("[;:]", why, maxsplit=1)[0]] += count
     common = dict(whys.most_common(MOST_REASONS))
     if others := sum(whys.values()) - sum(common.values()):
         common["other"] = common.get("other", 0) + others
@@ -305,7 +310,7 @@ MARKETS: tuple[MarketFamily, ...] = (
 )  # fmt: skip
 """What there is of each market; all are gauges."""
 
-MARKET_INFO = MarketFamily("market_info", "The market's condition id; always 1.", lambda market: 1, "condition_id")
+MARKET_INFO = MarketFamily("market_info", "The market's condition id; always 1.", lambda m: m.id, "condition_id")
 
 DURATIONS: tuple[Durations, ...] = (
     Durations(

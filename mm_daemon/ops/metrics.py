@@ -7,8 +7,9 @@ prometheus-client, whose samples cost many times as much, writes only what it kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
@@ -17,7 +18,12 @@ from mm_daemon.ops.families import DAEMON, DURATIONS, MARKET_INFO, MARKETS, Dura
 from mm_daemon.ops.observation import MarketSeen, Observation
 
 PREFIX = "mm_daemon_"
+SLICE = 200
+FAMILIES = 16
+"""How many markets, and how many families, a part holds."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_T = TypeVar("_T")
 
 
 def names() -> dict[str, tuple[Kind, tuple[str, ...], str]]:
@@ -41,14 +47,21 @@ class Exposition:
             collector(registry=self._process)
 
     def parts(self, seen: Observation, latencies: Latencies) -> Iterator[str]:
-        """The text in parts of at most a few families each: a part costs less than a millisecond with 1,000 markets."""
+        """The text in parts, each some tenths of a millisecond of work however many markets there are."""
         yield generate_latest(self._process).decode()
-        yield "".join(map(_durations, DURATIONS, (each.histogram(latencies) for each in DURATIONS)))
-        yield "".join(_family(family, seen) for family in DAEMON)
-        yield _market_info(seen.markets)
-        slugs = [_escaped(market.slug) for market in seen.markets]
-        for family in MARKETS:
-            yield _market_family(family, seen.markets, slugs)
+        yield "".join(_durations(each, each.histogram(latencies)) for each in DURATIONS)
+        for families in batched(DAEMON, FAMILIES):
+            yield "".join(_family(family, seen) for family in families)
+        markets = [(market, _escaped(market.slug)) for market in seen.markets]
+        for family in (MARKET_INFO, *MARKETS):
+            yield _head(family.name, "gauge", family.help)
+            for some in batched(markets, SLICE):
+                yield _market_samples(family, some)
+
+
+def batched(things: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """`things` in runs of `size`, the last one shorter."""
+    return (things[start : start + size] for start in range(0, len(things), size))
 
 
 def _head(name: str, kind: Kind, help: str) -> str:
@@ -89,22 +102,18 @@ def _durations(durations: Durations, histogram: Histogram) -> str:
     )
 
 
-def _market_info(markets: Iterable[MarketSeen]) -> str:
-    labels = ("market", MARKET_INFO.label)
-    lines = (f"{PREFIX}{MARKET_INFO.name}{_labels(labels, (m.slug, m.id))} 1\n" for m in markets)
-    return _head(MARKET_INFO.name, "gauge", MARKET_INFO.help) + "".join(lines)
-
-
-def _market_family(family: MarketFamily, markets: Iterable[MarketSeen], slugs: Iterable[str]) -> str:
-    name, lines = PREFIX + family.name, []
-    for market, slug in zip(markets, slugs, strict=True):
-        value = family.value(market)
+def _market_samples(family: MarketFamily, markets: Iterable[tuple[MarketSeen, str]]) -> str:
+    name, value_of, lines = PREFIX + family.name, family.value, []
+    for market, slug in markets:
+        value = value_of(market)
         if isinstance(value, tuple):
             lines += [
                 f'{name}{{market="{slug}",{family.label}="{split}"}} {_number(part)}\n'
                 for split, part in zip(family.splits, value, strict=True)
                 if part is not None
             ]
+        elif isinstance(value, str):
+            lines.append(f'{name}{{market="{slug}",{family.label}="{_escaped(value)}"}} 1\n')
         elif value is not None:
             lines.append(f'{name}{{market="{slug}"}} {_number(value)}\n')
-    return _head(family.name, "gauge", family.help) + "".join(lines)
+    return "".join(lines)
