@@ -15,7 +15,7 @@ from mm_daemon.config import Config, ConfigError, load_config
 from mm_daemon.plugins import load_strategy_settings
 from mm_daemon.strategies.api import Strategy
 
-FIXED = ("mode", "strategy_file", "state_directory", "venue", "wallet", "http", "sim")
+FIXED = ("mode", "strategy_file", "state_directory", "venue", "wallet", "http", "alerts", "sim")
 
 log = structlog.get_logger()
 

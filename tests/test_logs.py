@@ -6,14 +6,29 @@ import base64
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from mm_daemon.ops import logs
-from mm_daemon.ops.logs import REDACTED, configure_logging, redact_keys, redact_text, register_secret
+from mm_daemon.ops.log_repeats import BURST, WINDOW_SECS, RepeatLimit
+from mm_daemon.ops.logs import (
+    EVENTS_KEPT,
+    REDACTED,
+    Format,
+    configure_logging,
+    flush_repeats,
+    log_statistics,
+    recent_events,
+    redact_keys,
+    redact_text,
+    register_secret,
+)
 
 KEY = "c0ffee" * 10 + "c0de"
 FORMATS = ["console", "json"]
@@ -24,6 +39,8 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leaves structlog, logging and the known secrets as they were."""
     monkeypatch.setattr(logs, "_secrets", set())
     monkeypatch.setattr(logs, "_secret_pattern", None)
+    monkeypatch.setattr(logs, "_repeats", None)
+    logs._recent.clear()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -192,3 +209,146 @@ def test_a_stream_that_is_gone_does_not_stop_the_daemon() -> None:
     structlog.get_logger().info("started")
     logging.getLogger("aiohttp").error("lost")
     assert writer.lost_lines == 2
+
+
+@pytest.mark.parametrize("format", ["auto", "json", "console"])
+def test_the_journal_gets_priorities(format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line begins with syslog's number for its level, also every line of a traceback for people."""
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        configure_logging("debug", format, stream)
+        log = structlog.get_logger()
+        log.debug("detail")
+        log.info("started")
+        log.warning("slow")
+        log.critical("killed")
+        try:
+            raise ValueError("x")
+        except ValueError:
+            log.exception("failed")
+        logging.getLogger("aiohttp").error("late")
+        stream.seek(0)
+        lines = stream.read().splitlines()
+    assert [line[:3] for line in lines[:4]] == ["<7>", "<6>", "<4>", "<2>"]
+    assert all(line.startswith("<3>") for line in lines[4:])
+    if format != "console":
+        assert [json.loads(line[3:])["event"] for line in lines[:2]] == ["detail", "started"]
+
+
+@pytest.mark.parametrize("journal", ["", "1:2", "nonsense", "8:"])
+def test_anything_else_gets_plain_lines(journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, or a pipe that is not the journal's although a parent's journal stream is in the environment."""
+    monkeypatch.setenv("JOURNAL_STREAM", journal)
+    with (tmp_path / "file").open("w+") as stream:
+        configure_logging("info", "auto", stream)
+        structlog.get_logger().info("started")
+        stream.seek(0)
+        assert json.loads(stream.read())["event"] == "started"
+
+
+def test_auto_writes_for_people_on_a_terminal() -> None:
+    """A terminal gets the console's lines."""
+    own, terminal = os.openpty()
+    with open(terminal, "w") as stream, open(own, "rb", buffering=0) as screen:  # noqa: PTH123
+        configure_logging("info", "auto", stream)
+        structlog.get_logger().info("started", market="demo-1")
+        assert not screen.read(4_096).startswith(b"{")
+
+
+def repeating(now: list[float]) -> tuple[RepeatLimit, list[dict[str, Any]]]:
+    """A limit with a clock that the test sets, and what it lets through."""
+    written: list[dict[str, Any]] = []
+
+    def log(level: str, event: str, **fields: Any) -> None:
+        written.append(dict(limit(None, level, {"event": event, "level": level, **fields})))
+
+    limit = RepeatLimit(log, lambda: now[0])
+    return limit, written
+
+
+def offer(limit: RepeatLimit, written: list[dict[str, Any]], level: str, event: str, **fields: Any) -> None:
+    try:
+        written.append(dict(limit(None, level, {"event": event, "level": level, **fields})))
+    except structlog.DropEvent:
+        return
+
+
+def test_what_repeats_is_counted() -> None:
+    """The first lines of a kind are written; after the window one line says how many more there were."""
+    now = [0.0]
+    limit, written = repeating(now)
+    for _ in range(BURST + 37):
+        offer(limit, written, "warning", "heartbeat_failed", why="no answer")
+    assert len(written) == BURST
+    now[0] = WINDOW_SECS + 1
+    offer(limit, written, "info", "order_sent", order="0x1")
+    assert [(line["event"], line.get("repeated")) for line in written[BURST:]] == [
+        ("heartbeat_failed", 37),
+        ("order_sent", None),
+    ]
+    assert limit.held_back == 37
+
+
+def test_kinds_are_told_apart_by_what_they_are_about() -> None:
+    """Another market, order or reason is another kind, and is written."""
+    limit, written = repeating([0.0])
+    for number in range(100):
+        offer(limit, written, "warning", "order_refused", order=f"0x{number}", reason="post_only")
+        offer(limit, written, "warning", "book_missing", market=f"demo-{number}")
+    assert len(written) == 200
+
+
+@pytest.mark.parametrize("level", ["critical", "info", "debug"])
+def test_orders_fills_and_what_is_critical_are_never_held_back(level: str) -> None:
+    """Only warnings and errors are counted; the story of the orders has no gap."""
+    limit, written = repeating([0.0])
+    for _ in range(100):
+        offer(limit, written, level, "order_sent", market="demo-1")
+    assert len(written) == 100
+
+
+def test_the_limit_remembers_a_bounded_number_of_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reasons that never repeat cost no memory."""
+    limit, written = repeating([0.0])
+    for number in range(5_000):
+        offer(limit, written, "error", "unreachable", why=f"attempt {number}")
+    assert len(written) == 5_000
+    assert len(limit._kinds) <= 1_000
+
+
+def test_counts_are_told_before_the_end() -> None:
+    """What was held back is written before the process ends, through the whole pipeline."""
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    for _ in range(BURST + 3):
+        structlog.get_logger().error("clock_unavailable", why="no answer")
+    flush_repeats()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == BURST + 1
+    assert lines[-1]["repeated"] == 3
+    assert lines[-1]["level"] == "error"
+    assert log_statistics().held_back == 3
+
+
+def test_recent_events_are_kept_clean_and_few() -> None:
+    """The page sees the last events as plain values, without secrets, debug lines or tracebacks' ends without bound."""
+    configure_logging("debug", "console", io.StringIO())
+    register_secret(KEY)
+    log = structlog.get_logger()
+    for number in range(EVENTS_KEPT + 50):
+        log.info("order_sent", number=number)
+    log.debug("detail")
+    log.error("failed", api_secret="x" * 40, text=f"key {KEY}", market=["demo-1"], long="y" * 10_000)
+    logging.getLogger("aiohttp").error("late %s", KEY)
+    events = recent_events()
+    assert len(events) == EVENTS_KEPT
+    assert events[-3]["number"] == EVENTS_KEPT + 49
+    failed, foreign = events[-2:]
+    assert (failed["level"], failed["event"], failed["market"]) == ("error", "failed", "['demo-1']")
+    assert failed["time"].endswith("Z")
+    assert failed["api_secret"] == REDACTED
+    assert failed["text"] == f"key {REDACTED}"
+    assert len(failed["long"]) == 500
+    assert foreign["event"] == f"late {REDACTED}"
+    json.dumps(events)

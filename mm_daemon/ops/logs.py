@@ -1,8 +1,10 @@
 """Where log lines go and what never gets into them.
 
-One pipeline for our own events (structlog) and for the libraries' (logging, from WARNING up): level, time, redaction,
-then a line for people or one JSON object for machines, on standard error. Secrets are kept out twice: values under keys
-with a telling name are replaced, and every registered secret is cut from the finished line, wherever it came from.
+One pipeline for our own events (structlog) and for the libraries' (logging, from WARNING up): level, repeats, time,
+redaction, then a line for people or one JSON object for machines, on standard error; where that is systemd's journal,
+each line begins with its priority. Secrets are kept out twice: values under keys with a telling name are replaced, and
+every registered secret is cut from the finished line, wherever it came from. The last events stay in memory, for the
+page.
 """
 
 from __future__ import annotations
@@ -12,12 +14,18 @@ import logging
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from mm_daemon.ops.log_repeats import RepeatLimit
+
+Format = Literal["auto", "console", "json"]
 
 REDACTED = "[redacted]"
 MIN_SECRET_LENGTH = 8
@@ -29,9 +37,18 @@ _TELLING_KEY = re.compile(
 )
 _HARMLESS_KEYS = frozenset({"signature_type", "signature_types"})
 _MAX_DEPTH = 6
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""What syslog, and so the journal, calls each level."""
+
+EVENTS_KEPT = 200
+LONGEST_SHOWN = 500
 
 _secrets: set[str] = set()
 _secret_pattern: re.Pattern[str] | None = None
+_recent: deque[EventDict] = deque(maxlen=EVENTS_KEPT)
+_repeats: RepeatLimit | None = None
+_lost_lines = 0
 
 
 def register_secret(value: str) -> None:
@@ -62,10 +79,16 @@ def redact_keys(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return {key: _without_secrets(key, value, _MAX_DEPTH) for key, value in event.items()}
 
 
+@lru_cache(maxsize=1_000)
+def _is_telling(name: str) -> bool:
+    return name.lower() not in _HARMLESS_KEYS and _TELLING_KEY.search(name) is not None
+
+
 def _without_secrets(key: object, value: object, depth: int) -> object:
-    name = str(key)
-    if name.lower() not in _HARMLESS_KEYS and _TELLING_KEY.search(name):
+    if _is_telling(str(key)):
         return REDACTED
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, bytes | bytearray | memoryview):
         # Raw key material would come out in base64 or escapes, which no search for the secret's text finds.
         return f"<{len(value)} bytes>"
@@ -101,51 +124,140 @@ class _CleanedLine:
         return redact_text(str(self._renderer(logger, method, event)))
 
 
+def _remember(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor: the event is kept to be shown. Cleaning waits until somebody looks."""
+    if event["level"] != "debug":
+        _recent.append(dict(event))
+    return event
+
+
+def recent_events() -> list[dict[str, Any]]:
+    """The last events from level info up, the oldest first: `time`, `level`, `event` and the fields, as plain values.
+
+    Registered secrets are cut out; long texts are shortened.
+    """
+    events = []
+    for event in list(_recent):
+        shown = {"time": event.get("timestamp", ""), "level": event["level"], "event": event.get("event", "")}
+        hidden = ("timestamp", "level", "event", "_record", "_from_structlog")
+        shown |= {key: value for key, value in event.items() if key not in hidden}
+        events.append({redact_text(str(key)): _shown(value) for key, value in shown.items()})
+    return events
+
+
+def _shown(value: object) -> str | int | float | bool | None:
+    if isinstance(value, bool | int | float | None):
+        return value
+    return redact_text(str(value))[:LONGEST_SHOWN]
+
+
+class LogStatistics(msgspec.Struct, frozen=True):
+    """Counts since the process began.
+
+    Attributes:
+        lost_lines: could not be written.
+        held_back: repeated what had just been written; their count was.
+    """
+
+    lost_lines: int
+    held_back: int
+
+
+def log_statistics() -> LogStatistics:
+    """What became of lines that were not written."""
+    return LogStatistics(_lost_lines, _repeats.held_back if _repeats else 0)
+
+
+def flush_repeats() -> None:
+    """Write the counts of repeated lines now, before the last word of the process."""
+    if _repeats is not None:
+        _repeats.flush()
+
+
 class LineWriter:
     """Writes finished lines to a stream. A stream that is gone must not take the daemon with it: it counts lost lines.
+
+    Args:
+        with_priority: each line begins with its level as the journal reads it.
 
     Attributes:
         lost_lines: how many lines could not be written.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, with_priority: bool = False) -> None:
         self._stream = stream
+        self._with_priority = with_priority
         self.lost_lines = 0
 
-    def msg(self, line: str) -> None:
-        """Write one line and flush it."""
+    def write(self, level: str, text: str) -> None:
+        """Write one event's text, which is one line or, with a traceback for people, several, and flush it."""
+        global _lost_lines
+        if self._with_priority:
+            mark = f"<{_PRIORITIES[level]}>"
+            text = mark + text.replace("\n", "\n" + mark)
         try:
-            self._stream.write(line + "\n")
+            self._stream.write(text + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             self.lost_lines += 1
+            _lost_lines += 1
 
-    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+    # structlog calls the level's own name.
+
+    def debug(self, text: str) -> None:
+        """Write at this level, as do those below."""
+        self.write("debug", text)
+
+    def info(self, text: str) -> None:
+        self.write("info", text)
+
+    def warning(self, text: str) -> None:
+        self.write("warning", text)
+
+    def error(self, text: str) -> None:
+        self.write("error", text)
+
+    def critical(self, text: str) -> None:
+        self.write("critical", text)
+
+    msg = log = info
+    warn = warning
+    exception = error
+    fatal = critical
 
 
-def configure_logging(level: str, format: Literal["console", "json"], stream: TextIO | None = None) -> LineWriter:
+def configure_logging(level: str, format: Format, stream: TextIO | None = None) -> LineWriter:
     """Set up structlog and the standard library's logging. May be called again, as a reload does.
 
     Args:
         level: the lowest level logged: "debug", "info", "warning" or "error". Libraries log from warning up, or from
             `level` where that is higher.
-        format: "console" for people, with colours on a terminal only; "json" for one object a line.
+        format: "console" for people, with colours on a terminal only; "json" for one object a line; "auto": console
+            on a terminal, else JSON.
         stream: standard error when left out.
     """
+    global _repeats
     stream = stream or sys.stderr
-    writer = LineWriter(stream)
+    writer = LineWriter(stream, with_priority=_is_journal(stream, os.environ))
     lowest = getattr(logging, level.upper())
-    first: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
+    _repeats = _repeats or RepeatLimit(_log_at)
+    is_json = format == "json" or (format == "auto" and not stream.isatty())
+    renderer = _CleanedLine(_Json() if is_json else _console(stream))
+    after: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         redact_keys,
+        _remember,
     ]
-    renderer = _CleanedLine(_Json() if format == "json" else _console(stream))
     structlog.configure(
-        processors=[*first, renderer],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _repeats,
+            *after,
+            renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
@@ -153,7 +265,7 @@ def configure_logging(level: str, format: Literal["console", "json"], stream: Te
     handler = _WriterHandler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *first],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.processors.add_log_level, *after],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -162,6 +274,23 @@ def configure_logging(level: str, format: Literal["console", "json"], stream: Te
     root.setLevel(max(lowest, logging.WARNING))
     logging.captureWarnings(True)
     return writer
+
+
+def _log_at(level: str, event: str, **fields: object) -> None:
+    """Log at a level given by name, whatever pipeline is in force."""
+    structlog.get_logger().log(getattr(logging, level.upper()), event, **fields)
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether systemd's journal reads this stream itself: it names the pipe that it gave us."""
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    if not inode:
+        return False
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
 def _console(stream: TextIO) -> Processor:
@@ -184,4 +313,12 @@ class _WriterHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a library's bad format string must not reach the code that logged it
             record.msg, record.args, record.exc_info = f"unformattable log record: {record.msg!r}", None, None
             line = self.format(record)
-        self._writer.msg(line)
+        self._writer.write(_level_name(record.levelno), line)
+
+
+def _level_name(number: int) -> str:
+    """The nearest of our levels at or below a number of the standard library's."""
+    for name in ("critical", "error", "warning", "info"):
+        if number >= getattr(logging, name.upper()):
+            return name
+    return "debug"
