@@ -3,8 +3,8 @@
 Inputs come from `given` and are the same in every run. Each call is timed alone (see `timing`: garbage collector off,
 nothing subtracted); what a call needs is prepared outside the clock. "decode + book update" is everything between the
 socket's text and the listener: `PolymarketMarketChannel.receive` inside `Feed.receive`, YES subscribed, both tokens in
-the frame, as live. "decision" is `Quoting.book_changed`: own orders out of the touch, the strategy, routing to orders,
-the slot. Log lines are written as JSON to a file, as live.
+the frame, as live. "decision" is `Quoting.look_at`: own orders out of the touch, the strategy, routing to orders, the
+slot. Log lines are written as JSON to a file, as live.
 """
 
 from __future__ import annotations
@@ -76,6 +76,9 @@ class _Deaf:
     def wake(self, market: ConditionId) -> None:
         pass
 
+    def send_now(self) -> None:
+        pass
+
 
 class _Fed(NamedTuple):
     """A desk whose books are filled and followed by one feed."""
@@ -134,13 +137,17 @@ async def _decisions(times: int) -> list[Timing]:
     desk = _desk(tick=100)
     quoting, fed = await _quoted(desk, 40)
     state = desk.markets[MARKET.condition_id]
+
+    def look(state: MarketState) -> None:
+        quoting.look_at(state.market.condition_id, 0)
+
     timings = [
         measure("own touch: the touch without our orders", times, desk.touch, lambda number: state),
-        measure("look that decides nothing", times, quoting.book_changed, lambda number: state),
-        measure("frame behind the touch: decode + book update + look", times, fed.receive, fed.frames()),
+        measure("look that decides nothing", times, look, lambda number: state),
+        measure("frame behind what was read: decode + book update", times, fed.receive, fed.frames()),
     ]
     decided: list[Desired | None] = []
-    moved = measure("decision: a moved mid to desired orders", times, quoting.book_changed, _moves(state, decided))
+    moved = measure("decision: a moved mid to desired orders", times, look, _moves(state, decided))
     assert all(before is not after for before, after in pairwise(decided)), "a move was not decided"
     return [*timings, moved]
 

@@ -195,7 +195,7 @@ class Quoting:
         try:
             while self._changed:
                 market = next(iter(self._changed))
-                self._look_at(market, self._changed.pop(market))
+                self.look_at(market, self._changed.pop(market))
                 if self._clock_ns() > until_ns:
                     break
             self._placer.send_now()
@@ -205,7 +205,7 @@ class Quoting:
         if self._changed:
             self._look_soon()
 
-    def _look_at(self, market: ConditionId, arrived_ns: int) -> None:
+    def look_at(self, market: ConditionId, arrived_ns: int) -> None:
         """Mark the market at its new mid and let the strategy look."""
         state = self._desk.markets[market]
         state.book.begin_look()
