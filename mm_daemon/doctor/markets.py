@@ -51,32 +51,35 @@ class MarketChecks:
         """One line for each market, in the order of the settings."""
         turn = asyncio.Semaphore(AT_ONCE)
 
-        async def look_in_turn(ref: str) -> Seen:
+        async def look_in_turn(ref: str) -> tuple[Market | None, Seen]:
             async with turn:
                 try:
                     async with asyncio.timeout(MARKET_SECS):
-                        return (await self._look_at(ref))._replace(subject=ref)
+                        return await self._look_at(ref)
                 except TimeoutError:
-                    return fail(f"no answer within {MARKET_SECS:g} s", "try again; the venue may be slow", ref)
+                    return None, fail(f"no answer within {MARKET_SECS:g} s", "try again; the venue may be slow")
 
-        return await asyncio.gather(*(look_in_turn(ref) for ref in refs))
+        lines: list[Seen] = []
+        for ref, (market, seen) in zip(refs, await asyncio.gather(*map(look_in_turn, refs)), strict=True):
+            if market is not None and self.markets.setdefault(market.condition_id, market) is not market:
+                seen = fail("is the same market as another entry", "take one of the two out of strategy.markets")
+            lines.append(seen._replace(subject=ref))
+        return lines
 
-    async def _look_at(self, ref: str) -> Seen:
+    async def _look_at(self, ref: str) -> tuple[Market | None, Seen]:
+        market: Market | None = None
         try:
             market = await self._load(ref)
-            if market.condition_id in self.markets:
-                return fail("is the same market as another entry", "take one of the two out of strategy.markets")
-            self.markets[market.condition_id] = market
             book = await public_reads.book(self._rest, market.yes) if market.status is MarketStatus.OPEN else None
         except Rejected as error:
+            if error.reason is RejectReason.NO_BOOK or market is not None:
+                return market, warn("has no order book yet", "nothing: it is quoted when it has one")
             if error.reason is RejectReason.NOT_FOUND:
-                return fail(f"no such market: {error.text}", "correct it in strategy.markets: slug or condition id")
-            if error.reason is RejectReason.NO_BOOK:
-                return warn("has no order book yet", "nothing: it is quoted when it has one")
-            return fail(str(error), "see what the venue says")
+                return None, fail(f"no such market: {error.text}", "correct strategy.markets: slug or condition id")
+            return None, fail(str(error), "see what the venue says")
         except VenueError as error:
-            return fail(f"could not be read: {error}", "try again; the venue may be down")
-        return judge_market(market, book, self._limits, self._stop_before_end_secs, time.time())
+            return market, fail(f"could not be read: {error}", "try again; the venue may be down")
+        return market, judge_market(market, book, self._limits, self._stop_before_end_secs, time.time())
 
     async def _load(self, ref: str) -> Market:
         if is_condition_id(ref):

@@ -21,6 +21,7 @@ class RestProxy:
         delay_secs: how long every request waits before it is handed on.
         delays: the same for single calls ("POST /orders").
         answers: calls that are answered here, with status and body.
+        losses: calls that are handed on, and whose answer is lost on the way back.
         is_deaf: takes requests and never answers.
         calls: how often each call came.
         waiting: calls that wait now.
@@ -34,6 +35,7 @@ class RestProxy:
         self.delay_secs = 0.0
         self.delays: dict[str, float] = {}
         self.answers: dict[str, tuple[int, object]] = {}
+        self.losses: set[str] = set()
         self.is_deaf = False
         self.calls: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
@@ -69,7 +71,10 @@ class RestProxy:
         if call in self.answers:
             status, told = self.answers[call]
             return web.json_response(told, status=status)
-        return await self._hand_on(request, body)
+        answer = await self._hand_on(request, body)
+        if call in self.losses and request.transport is not None:
+            request.transport.abort()
+        return answer
 
     async def _hand_on(self, request: web.Request, body: bytes) -> web.StreamResponse:
         assert self._session is not None
