@@ -232,15 +232,17 @@ def ended(meaning: str, why: str, may_rest: int, time_ms: int) -> Alert | None:
 
     Args:
         meaning: the exit code's name in lower case.
-        why: what began the end.
+        why: what began the end, where something did.
         may_rest: orders that may still rest at the venue.
     """
     if meaning == "stopped":
         return None
     if meaning == "unverified":
-        text = f"{may_rest} orders may rest; the venue cancels them when the heartbeat is missed" if may_rest else why
+        rests = f"{may_rest} orders may rest" if may_rest else "orders may rest: nothing could be read"
+        text = f"{rests}; the venue cancels them when it misses our heartbeat; {why}".rstrip("; ")
         return Alert("stop_unverified", "critical", "Stopped, and open orders could not be verified", text, time_ms)
-    return Alert(f"ended_{meaning}", "critical", f"Ended: {meaning}", why or "see the log", time_ms)
+    title = "Trading ended, and no order rests" if meaning == "failed" else "The daemon does not trade"
+    return Alert(f"ended_{meaning}", "critical", f"{title}: {meaning}", why or "see the log", time_ms)
 
 
 def summary(seen: Observation) -> dict[str, object]:

@@ -43,6 +43,25 @@ class CourierStatistics(msgspec.Struct):
     lost: int = 0
 
 
+def session_for_alerts() -> aiohttp.ClientSession:
+    """A session whose requests end in time. It takes no proxy from the environment: the address is a secret."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECS))
+
+
+async def offer(session: aiohttp.ClientSession, webhook: Webhook, notice: Notice) -> Again | Refused | None:
+    """One request; None when the service took the alert, else what is to be done."""
+    content = msgspec.json.encode(body(webhook, notice), enc_hook=str)
+    headers = {"Content-Type": "application/json"}
+    try:
+        # A redirect would carry the message to a host that nobody chose.
+        async with session.post(webhook.reveal(), data=content, headers=headers, allow_redirects=False) as answer:
+            start = await answer.content.read(ANSWER_BYTES)
+            return judge(answer.status, answer.headers, start, datetime.now(UTC))
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # The name only: texts of these errors hold addresses.
+        return Again(type(error).__name__)
+
+
 class Courier:
     """Takes alerts at any time, brings them in order.
 
@@ -69,9 +88,7 @@ class Courier:
 
     async def run(self) -> None:
         """Bring alerts until told to `finish` and nothing waits."""
-        # No redirects and no proxy from the environment: the address is a secret, and goes to its host alone.
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with session_for_alerts() as session:
             while self._waiting or not self._is_ending.is_set():
                 if not self._waiting:
                     self._arrived.clear()
@@ -96,7 +113,7 @@ class Courier:
         pause = FIRST_PAUSE_SECS
         while True:
             told = self._lost_untold
-            verdict = await self._offer(session, msgspec.structs.replace(notice, lost_before=told))
+            verdict = await offer(session, self._webhook, msgspec.structs.replace(notice, lost_before=told))
             if self._waiting and self._waiting[0] is not notice:
                 return  # it was pushed out meanwhile, and is counted
             if verdict is None:
@@ -113,20 +130,6 @@ class Courier:
             self.statistics.retries += 1
             await self._rest(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECS) * random.uniform(0.8, 1.0)
-
-    async def _offer(self, session: aiohttp.ClientSession, notice: Notice) -> Again | Refused | None:
-        """One request; what became of it."""
-        content = msgspec.json.encode(body(self._webhook, notice), enc_hook=str)
-        headers = {"Content-Type": "application/json"}
-        try:
-            async with session.post(
-                self._webhook.reveal(), data=content, headers=headers, allow_redirects=False
-            ) as answer:
-                start = await answer.content.read(ANSWER_BYTES)
-                return judge(answer.status, answer.headers, start, datetime.now(UTC))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The name only: texts of these errors hold addresses.
-            return Again(type(error).__name__)
 
     async def _rest(self, secs: float) -> None:
         """A pause, cut short where the end is near."""
