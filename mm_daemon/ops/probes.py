@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -64,11 +65,13 @@ class Probes:
         parts = await self._render()
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         response.content_length = sum(map(len, parts))
-        await response.prepare(request)
-        for part in parts:
-            await response.write(part)
-            await asyncio.sleep(0)
-        await response.write_eof()
+        # Whoever asked may have hung up, which is no error of ours.
+        with suppress(ConnectionResetError):
+            await response.prepare(request)
+            for part in parts if request.method == "GET" else ():
+                await response.write(part)
+                await asyncio.sleep(0)
+            await response.write_eof()
         return response
 
     async def _render(self) -> list[bytes]:
