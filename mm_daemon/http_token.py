@@ -67,4 +67,4 @@ def load_http_token(config: Config, environ: Mapping[str, str] = os.environ) -> 
     try:
         return HttpToken(text)
     except ValueError as error:
-        raise ConfigError(setting or "environment", "http token", str(error)) from None
+        raise ConfigError(setting or "environment", "", str(error)) from None

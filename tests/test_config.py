@@ -201,6 +201,11 @@ BAD_MAIN: list[tuple[str, str, str]] = [
     (MINIMAL + "[sim]\nseed = -1", "sim.seed", "from 0"),
     (MINIMAL + "[sim]\nspeed = 0", "sim.speed", "from 0.01"),
     (MINIMAL + "[sim]\nstarting_cash_usd = 0", "sim.starting_cash_usd", "from 1 to"),
+    (MINIMAL + "[http]\nport = 65536", "http.port", "from 0 to 65535"),
+    (MINIMAL + '[http]\nhost = ""', "http.host", "an address of this machine"),
+    (MINIMAL + '[http]\nhost = "a b"', "http.host", "an address of this machine"),
+    (MINIMAL + '[http]\nenabled = "no"', "http.enabled", "must be true or false"),
+    (MINIMAL + '[http]\ntoken = "x"', "http.token", "unknown"),
     (MINIMAL + "[state]\ndirectory = 1", "state.directory", "must be text in quotes"),
 ]
 
