@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import IntEnum
 from typing import Any
 
+import msgspec
 import structlog
 import uvloop
 
+from mm_daemon.alerting import alerting
 from mm_daemon.books import Books
 from mm_daemon.config import Config
 from mm_daemon.connection import Connection, load_client, polymarket
@@ -31,9 +33,11 @@ from mm_daemon.journal.errors import LedgerError
 from mm_daemon.observe import Observer
 from mm_daemon.ops.control import Handler, control_socket, socket_path
 from mm_daemon.ops.lock import LockHeld, wallet_lock
-from mm_daemon.ops.logs import configure_logging
+from mm_daemon.ops.logs import configure_logging, flush_repeats
+from mm_daemon.ops.notify import Systemd
+from mm_daemon.ops.webhooks import Webhook
 from mm_daemon.plugins import load_strategy_settings
-from mm_daemon.reload import read_again
+from mm_daemon.reload import ReloadRefused, read_again
 from mm_daemon.strategies.api import Strategy
 from mm_daemon.tasks.order_manager import OrderManager, VenueRefused
 from mm_daemon.tasks.shutdown import Verdict, stop_trading
@@ -64,6 +68,14 @@ class ExitCode(IntEnum):
     """Another daemon trades this wallet."""
 
 
+class End(msgspec.Struct, frozen=True):
+    """How a daemon ended: what its exit code means, what began the end, how many orders may rest as far as we know."""
+
+    meaning: str = ExitCode.UNVERIFIED.name.lower()
+    why: str = ""
+    may_rest: int = 0
+
+
 class Daemon:
     """One daemon: a desk, a strategy, a venue, and from start to stop the engine between them."""
 
@@ -74,6 +86,7 @@ class Daemon:
         connect: Callable[[Desk], Connection],
         as_read: Config | None = None,
         http_token: HttpToken | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         self.config = config
         self._as_read = as_read or config
@@ -86,28 +99,53 @@ class Daemon:
         self.engine: Engine | None = None
         self.observer = Observer(self)
         self.url: str | None = None
+        self.end = End()
         self.started = asyncio.Event()
         self._http_token = http_token
+        self._systemd = systemd or Systemd()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
+        self._why_stop = ""
         self._commands: dict[str, Handler] = {}
 
     def request_stop(self, why: str) -> None:
         """Begin the stop; asking again changes nothing."""
         if not self._stop.is_set():
             log.info("stop_requested", why=why)
+            self._why_stop = why
             self._stop.set()
+            self._systemd.stopping(why)
 
     @property
     def is_stopping(self) -> bool:
         """Whether a stop was requested."""
         return self._stop.is_set()
 
+    @property
+    def commands(self) -> Mapping[str, Handler]:
+        """What it can be told now; empty until it trades."""
+        return self._commands
+
     def reload(self) -> None:
         """Read the settings again and put them in force; settings that do not fit change nothing."""
+        refusal: str | None = "it failed"
+        self._systemd.reloading()
+        try:
+            self._take_settings()
+            refusal = None
+        except ReloadRefused as refused:
+            refusal = str(refused)
+            log.error("reload_refused", why=refusal)
+        finally:
+            self._systemd.reloaded(refusal)
+
+    def _take_settings(self) -> None:
+        """Read the settings and put them in force.
+
+        Raises:
+            ReloadRefused: they do not fit, and nothing was changed.
+        """
         fresh = read_again(self._as_read, self.strategy)
-        if fresh is None:
-            return
         if fresh.log != self._as_read.log:
             configure_logging(fresh.log.level, fresh.log.format)
         self._as_read = fresh
@@ -119,21 +157,35 @@ class Daemon:
 
         The last log line and the exit code say what was verified, not what was asked for.
         """
-        code, verdict = ExitCode.UNVERIFIED, None
+        code, verdict, why = ExitCode.UNVERIFIED, None, ""
         try:
-            async with self._state() as books:
+            async with self._supervised(), self._state() as books:
                 if await self._start(books):
                     verdict = await self._trade(books)
                 elif self.desk.markets:
                     verdict = await self._take_down()
                 code = self._exit_code(verdict)
         except StartRefused as refusal:
-            code = ExitCode(refusal.exit_code)
-            log.error("start_refused", why=str(refusal))
+            code, why = ExitCode(refusal.exit_code), str(refusal)
+            log.error("start_refused", why=why)
         finally:
             await self.venue.close()
-            self._log_end(code, verdict)
+            self._log_end(code, verdict, why)
+            self._systemd.ended(f"exit {int(code)}, {why or code.name.lower()}")
         return code
+
+    @asynccontextmanager
+    async def _supervised(self) -> AsyncIterator[None]:
+        """Tell systemd how we stand while the block lasts, if it listens."""
+        if not self._systemd.is_listening:
+            yield
+            return
+        telling = asyncio.create_task(self.guarded("systemd", self._systemd.run(self.observer.watch)))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.wait({telling})
 
     @asynccontextmanager
     async def _state(self) -> AsyncIterator[Books]:
@@ -160,7 +212,11 @@ class Daemon:
                 raise StartRefused(f"state cannot be kept in {directory}: {error}", ExitCode.CONFIG) from error
             yield books
 
-    def _log_end(self, code: ExitCode, verdict: Verdict | None) -> None:
+    def _log_end(self, code: ExitCode, verdict: Verdict | None, refusal: str) -> None:
+        failure = f"{type(self._failure).__name__}: {self._failure}" if self._failure else ""
+        why = ", ".join(part for part in (refusal or self._why_stop, failure) if part)
+        self.end = End(code.name.lower(), why, verdict.may_rest if verdict is not None else 0)
+        flush_repeats()
         facts: dict[str, object] = {"exit_code": int(code), "meaning": code.name.lower()}
         if verdict is not None and not verdict.is_verified:
             facts |= {"orders_that_may_rest": verdict.may_rest, "venue_cancels_them_within_secs": HEARTBEAT_ENDS_SECS}
@@ -188,7 +244,7 @@ class Daemon:
         self._commands.update(handlers(engine, self.venue))
         async with asyncio.TaskGroup() as group:
             workers = [
-                group.create_task(self._guarded(name, work), name=name) for name, work in engine.workers().items()
+                group.create_task(self.guarded(name, work), name=name) for name, work in engine.workers().items()
             ]
             self.started.set()
             log.info("started", markets=[state.market.slug for state in self.desk.markets.values()])
@@ -198,7 +254,7 @@ class Daemon:
                 worker.cancel()
         return verdict
 
-    async def _guarded(self, name: str, work: Awaitable[None]) -> None:
+    async def guarded(self, name: str, work: Awaitable[None]) -> None:
         """Run one task; its failure is the daemon's, and begins the stop."""
         try:
             await work
@@ -227,6 +283,7 @@ async def live(
     watch: Callable[[Daemon], Awaitable[None]] | None = None,
     as_read: Config | None = None,
     http_token: HttpToken | None = None,
+    webhook: Webhook | None = None,
 ) -> int:
     """Run a daemon until SIGTERM or SIGINT; SIGHUP reads its settings again.
 
@@ -236,20 +293,29 @@ async def live(
         watch: runs beside the daemon, to show it; cancelled at the end.
         as_read: the settings as they stand in the file, where `config` is not the same: a reload compares with them.
         http_token: opens the HTTP server, where there is one.
+        webhook: is told what a person should know.
 
     Returns:
         The exit code.
     """
     plugin, settings = load_strategy_settings(config)
     await asyncio.to_thread(load_client)
-    daemon = Daemon(config, plugin(settings), lambda desk: polymarket(config, private_key, desk), as_read, http_token)
+    daemon = Daemon(
+        config,
+        plugin(settings),
+        lambda desk: polymarket(config, private_key, desk),
+        as_read,
+        http_token,
+        Systemd.from_environ(),
+    )
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, daemon.request_stop, number.name)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     watching = asyncio.ensure_future(watch(daemon)) if watch else None
     try:
-        return await daemon.run()
+        async with alerting(daemon, webhook):
+            return await daemon.run()
     finally:
         if watching is not None:
             watching.cancel()
@@ -274,12 +340,19 @@ async def _to_the_end(life: Coroutine[Any, Any, int], ended_early: ExitCode) -> 
             signal.signal(number, signal.SIG_IGN)
 
 
-def run_daemon(config: Config, *, private_key: PrivateKey | None, http_token: HttpToken | None = None) -> int:
+def run_daemon(
+    config: Config,
+    *,
+    private_key: PrivateKey | None,
+    http_token: HttpToken | None = None,
+    webhook: Webhook | None = None,
+) -> int:
     """Run until a signal; without a key, against the built-in exchange. Returns the exit code."""
     if private_key is not None:
         # An earlier run's orders may rest: without a look at them nothing is verified.
-        return uvloop.run(_to_the_end(live(config, private_key, http_token=http_token), ExitCode.UNVERIFIED))
+        life = live(config, private_key, http_token=http_token, webhook=webhook)
+        return uvloop.run(_to_the_end(life, ExitCode.UNVERIFIED))
 
     from mm_daemon.simulated import simulated
 
-    return uvloop.run(_to_the_end(simulated(config, http_token=http_token), ExitCode.STOPPED))
+    return uvloop.run(_to_the_end(simulated(config, http_token=http_token, webhook=webhook), ExitCode.STOPPED))

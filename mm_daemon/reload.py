@@ -20,15 +20,19 @@ FIXED = ("mode", "strategy_file", "state_directory", "venue", "wallet", "http", 
 log = structlog.get_logger()
 
 
-def read_again(config: Config, strategy: Strategy) -> Config | None:
+class ReloadRefused(Exception):
+    """The files do not fit, and everything stayed as it was; the text says why, in one line."""
+
+
+def read_again(config: Config, strategy: Strategy) -> Config:
     """Read the files of `config`, give the strategy its new settings, and return the new main settings.
 
     Args:
         config: the settings in force, as they were read from the file.
         strategy: is given its settings; keeps the old ones if they do not fit.
 
-    Returns:
-        None if the files do not fit; then everything stays as it was, and the log says why.
+    Raises:
+        ReloadRefused: the files do not fit.
     """
     try:
         fresh = load_config(config.file)
@@ -41,8 +45,7 @@ def read_again(config: Config, strategy: Strategy) -> Config | None:
         before = strategy.config
         strategy.reload(settings)
     except (ConfigError, ValueError) as error:
-        log.error("reload_refused", why=str(error))
-        return None
+        raise ReloadRefused(str(error)) from error
     for key, old, new in [*differences(config, fresh), *differences(before, settings, "strategy.")]:
         log.info("setting_changed", key=key, before=old, after=new)
     log.info("reloaded", file=str(config.file))
