@@ -48,14 +48,14 @@ def load_webhook(config: Config, environ: Mapping[str, str] = os.environ) -> Web
 
 
 @asynccontextmanager
-async def alerting(daemon: Daemon, observer: Observer, webhook: Webhook | None) -> AsyncIterator[None]:
+async def alerting(daemon: Daemon, webhook: Webhook | None) -> AsyncIterator[None]:
     """Tell the webhook what happens to the daemon while the block lasts, and how it ended. Without one, nothing."""
     if webhook is None:
         yield
         return
     settings, instance = daemon.config.alerts, instance_name(daemon.config, daemon.connection.wallet)
     async with courier(webhook) as carrier:
-        desk = AlertDesk(settings, instance, observer, carrier)
+        desk = AlertDesk(settings, instance, daemon.observer, carrier)
         watching = asyncio.create_task(daemon.guarded("alerts", desk.watch()), name="alerts")
         try:
             yield

@@ -97,9 +97,11 @@ def run(
     private_key = _take_private_key() if live else None
     http_token = _take_http_token(settings)
 
+    from mm_daemon.alerting import load_webhook
     from mm_daemon.app import run_daemon
 
-    raise typer.Exit(run_daemon(settings, private_key=private_key, http_token=http_token))
+    webhook = load_webhook(settings)
+    raise typer.Exit(run_daemon(settings, private_key=private_key, http_token=http_token, webhook=webhook))
 
 
 def check_two_steps(config: Config, live: bool) -> None:
@@ -222,6 +224,21 @@ def _cancel_directly(config: Config, private_key: PrivateKey) -> None:
         raise typer.Exit(EXIT_UNVERIFIED) from None
     typer.echo("no order rests: verified" if verdict.is_verified else "open orders could not be verified")
     raise typer.Exit(0 if verdict.is_verified else EXIT_UNVERIFIED)
+
+
+@app.command("alert-test")
+def alert_test(config: ConfigFile) -> None:
+    """Send one alert to the webhook of these settings, for trial."""
+    import asyncio
+
+    from mm_daemon.alerting import send_test
+    from mm_daemon.config import load_config
+
+    problem = asyncio.run(send_test(load_config(config)))
+    if problem is not None:
+        typer.echo(f"the alert was not delivered: {problem}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    typer.echo("the webhook took the alert")
 
 
 @app.command("check-config")

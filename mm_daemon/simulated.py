@@ -15,6 +15,7 @@ from mm_daemon.config import Config
 from mm_daemon.connection import load_client
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.http_token import HttpToken
+from mm_daemon.ops.webhooks import Webhook
 from mm_daemon.sim.child import exchange_beside
 
 
@@ -42,7 +43,10 @@ def forget_world(state_directory: Path) -> None:
 
 
 async def simulated(
-    config: Config, watch: Callable[[Daemon], Awaitable[None]] | None = None, http_token: HttpToken | None = None
+    config: Config,
+    watch: Callable[[Daemon], Awaitable[None]] | None = None,
+    http_token: HttpToken | None = None,
+    webhook: Webhook | None = None,
 ) -> int:
     """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
     sim = config.sim
@@ -52,4 +56,6 @@ async def simulated(
         markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
     ) as url:
         await loading
-        return await live(sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config, http_token)
+        return await live(
+            sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config, http_token, webhook
+        )

@@ -59,6 +59,7 @@ class Settings:
     risk: dict[str, Any] = field(default_factory=dict)
     sim: dict[str, Any] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=lambda: {"port": 0})
+    alerts: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     strategy_name: str = "liquidity_provision"
 
@@ -80,6 +81,7 @@ class Settings:
             "risk": self.risk,
             "sim": self.sim,
             "http": self.http,
+            "alerts": self.alerts,
             "log": {"format": "json"},
         }
         if self.addresses is not None:
