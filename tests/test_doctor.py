@@ -8,6 +8,8 @@ import shutil
 import ssl
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -190,27 +192,45 @@ async def test_a_name_that_does_not_exist() -> None:
 
 
 @pytest.fixture
-def untrusted(tmp_path: Path) -> ssl.SSLContext:
-    """A server's certificate that it signed itself."""
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost that signed itself; its key lies beside it."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*made, *files], check=True, capture_output=True, timeout=60)
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-days", "2", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made, *names, *files], check=True, capture_output=True, timeout=60)
+    return certificate
+
+
+@asynccontextmanager
+async def host_with(certificate: Path) -> AsyncIterator[network.Host]:
+    """A host of ours that shows this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-async def test_a_certificate_that_nobody_trusts(untrusted: ssl.SSLContext) -> None:
-    """A host that is not who it says fails at its certificate; without TLS the same port is reached."""
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=untrusted)
-    port = server.sockets[0].getsockname()[1]
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     async with server:
-        seen = await network.look_at_host(network.Host("exchange", "localhost", port, True))
+        yield network.Host("exchange", "localhost", server.sockets[0].getsockname()[1], True)
+
+
+async def test_a_certificate_that_nobody_trusts(certificate: Path) -> None:
+    """A host that is not who it says fails at its certificate; without TLS the same port is reached."""
+    async with host_with(certificate) as host:
+        seen = await network.look_at_host(host)
         assert (seen.verdict, "certificate" in seen.detail.lower()) == (Verdict.FAIL, True)
-        assert (await network.look_at_host(network.Host("exchange", "localhost", port, False))).verdict is Verdict.OK
+        assert (await network.look_at_host(host._replace(is_tls=False))).verdict is Verdict.OK
+
+
+async def test_a_certificate_that_ends_soon(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trusted one is good, with the time of each step; its last days are worth knowing."""
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr("ssl.create_default_context", lambda: trusting)
+    async with host_with(certificate) as host:
+        seen = await network.look_at_host(host)
+        assert (seen.verdict, "ends in" in seen.detail, "TLS" in seen.detail) == (Verdict.WARN, True, True)
+        monkeypatch.setattr(network, "CERTIFICATE_SECS", 60)
+        assert (await network.look_at_host(host)).verdict is Verdict.OK
 
 
 def test_settings_that_others_can_change(tmp_path: Path) -> None:

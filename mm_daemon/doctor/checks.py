@@ -63,7 +63,7 @@ class Check(NamedTuple):
     look: Callable[[], Awaitable[Seen | Sequence[Seen]]]
     needs: Sequence[Check] = ()
     after: Sequence[Check] = ()
-    remedy: str = ""
+    remedy: str = "try again; if it stays, the message says where to look"
     deadline_secs: float = DEADLINE_SECS
 
     @property

@@ -108,7 +108,12 @@ class Examination:
         key = Check("key", "", _plain(self._read_key))
         signer = Check("signer", "", self._make_venue, [key], remedy="correct [wallet]", deadline_secs=CLIENT_SECS)
         hosts = network.hosts_of(self._config.venue)
-        reached = {host: Check("host", host.title, _looking(network.look_at_host, host)) for host in hosts}
+        reached = {
+            host: Check(
+                "host", host.title, _looking(network.look_at_host, host), remedy="check the firewall and the URL"
+            )
+            for host in hosts
+        }
         return [
             *self._machine(strategy),
             key,

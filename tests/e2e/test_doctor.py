@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import time
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from mm_daemon.core.market import MarketStatus
 
-from .commands import command, doctor, written
+from .commands import command, doctor, ended, started, written
 from .conftest import MARKET, Scene
-from .daemon import DEPOSIT_WALLET, Addresses, Settings, new_key
+from .daemon import DEPOSIT_WALLET, Addresses, Settings, new_key, until
 
 OK, FAILED, CONFIG = 0, 1, 2
 MAY_WARN = {"clock", "approval"}
@@ -188,6 +189,16 @@ async def test_a_venue_that_is_deaf(scene: Scene) -> None:
     assert end.verdict("clock", "the venue") == end.verdict("credentials") == end.verdict("market") == "fail"
     assert {one["verdict"] for one in end.findings if one["check"] == "host"} == {"ok"}
     assert asyncio.get_running_loop().time() - began < 35
+
+
+async def test_a_signal(scene: Scene) -> None:
+    """It ends at once and says that it did not look to the end: exit code 1."""
+    scene.rest.is_deaf = True
+    process = await started("doctor", "--config", str(written(scene)), MM_PRIVATE_KEY=scene.private_key)
+    await until(lambda: scene.rest.waiting["GET /time"], "the first request", 30)
+    process.send_signal(signal.SIGINT)
+    end = await ended(process)
+    assert (end.code, "interrupted" in end.out) == (FAILED, True), end.out + end.err
 
 
 async def test_beside_a_running_daemon(scene: Scene) -> None:
