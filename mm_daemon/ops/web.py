@@ -28,8 +28,8 @@ CLOSE_SECS = 1.0
 BACKLOG = 16
 
 COOKIE = "mm_daemon_session"
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
-"""Answered without a token; what /readyz then tells is little."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/static/login.css", "/static/icon.svg"})
+"""Answered without a token; what /readyz then tells is little, and the last two are how /login looks."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {
     "Cache-Control": "no-store",
@@ -50,6 +50,8 @@ LOGIN_PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>mm-daemon</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/login.css">
 <main>
 <h1>mm-daemon</h1>
 <form method="post" action="/login">
