@@ -1,9 +1,10 @@
 """Where the time goes inside the daemon: `python -m benchmarks.stages FILE run --config X --live`.
 
 The daemon as it is, with a clock read at the places named in `PLACES`; each costs well below a microsecond. A path
-begins when a websocket hands a price_change to its protocol and ends when a POST /orders was handed to the transport.
-Paths are kept by their kind, with a cancel in them or without one. At the end the daemon's process writes the times
-between places to FILE, and `read` makes rows of them.
+begins when a websocket hands a price_change to its protocol and ends when everything it led to was handed to the
+transport: the POST of the new orders, then the DELETE of the old ones. Paths are kept by their kind, with a cancel in
+them or without one. At the end the daemon's process writes the times between places to FILE, and `read` makes rows of
+them.
 """
 
 from __future__ import annotations
@@ -22,37 +23,31 @@ from benchmarks.timing import Timing, timing
 
 
 class Place(NamedTuple):
-    """A method, and what the time since the place before was spent on when it is entered and when it is left.
-
-    `request` names the request that what follows belongs to.
-    """
+    """A method, and what the time since the place before was spent on when it is entered and when it is left."""
 
     owner: str
     method: str
     entered: str = ""
     left: str = ""
-    request: str = ""
 
 
-_CANCEL, _SIGNED, _DECIDED = "DELETE hop to the request's task", "build + sign", "decision"
-_BOOKED = "gate, register orders, mark cancels"
+_RECEIVED = "websockets: bytes to a frame, and to our task"
+_CANCEL, _SIGNED, _POSTED = "DELETE: cancel marked", "build + sign", "POST: transport.write"
+_DESK = "mm_daemon.core.desk:Desk"
 _MANAGER = "mm_daemon.tasks.order_manager:OrderManager"
 _VENUE = "mm_daemon.exchange.polymarket.venue:PolymarketVenue"
 _REST = "mm_daemon.exchange.polymarket.rest:Rest"
 PLACES = (
-    Place("mm_daemon.tasks.feed:Feed", "receive", "websockets: bytes to a frame, and to our task"),
-    Place("mm_daemon.tasks.quoting:Quoting", "book_changed", "decode + book update", _DECIDED),
-    Place(_MANAGER, "_send", "hop to the order manager's task"),
-    Place(_MANAGER, "_send_cancels", "plan", _BOOKED),
-    Place(_VENUE, "sign", _BOOKED, _SIGNED),
-    Place(_MANAGER, "_send_posts", left=_BOOKED),
-    Place("structlog._config:BoundLoggerLazyProxy", "__getattr__", _BOOKED),
-    Place("structlog._base:BoundLoggerBase", "_proxy_to_logger", left="log lines of cancels and orders"),
-    Place(_VENUE, "cancel", "hop to the request's task", request="DELETE"),
-    Place(_VENUE, "place", "hop to the request's task", request="POST"),
-    Place(_REST, "_exchange", "rate limit and body"),
-    Place(_REST, "_headers", "url, session, timeout", "L2 headers"),
-    Place("aiohttp.client_reqrep:ClientRequest", "write_bytes", "aiohttp: request built"),
+    Place(
+        "mm_daemon.tasks.feed:Feed", "receive", "websockets: bytes to a frame, and to our task", "decode + book update"
+    ),
+    Place("mm_daemon.tasks.quoting:Quoting", "look_at", "hop to the look", "decision"),
+    Place(_MANAGER, "_send_posts", "plan"),
+    Place(_VENUE, "sign", "gate", _SIGNED),
+    Place(_DESK, "register", "order", "registered, noted for the ledger"),
+    Place(_DESK, "apply", left=_CANCEL),
+    Place(_VENUE, "place", "gate"),
+    Place(_REST, "_signed_lines", "rate limit and body", "L2 headers"),
 )
 
 Stages = dict[str, int]
@@ -65,34 +60,37 @@ class Recorder:
     def __init__(self) -> None:
         self._is_on_path = False
         self._last_ns = 0
-        self._request = ""
+        self._prefix = ""
         self._stages: Stages = {}
         self.paths: list[Stages] = []
 
     def begin(self) -> None:
         """Bytes came in."""
-        self._is_on_path, self._request, self._stages = True, "", {}
+        self._is_on_path, self._prefix, self._stages = True, "", {}
         self._last_ns = monotonic_ns()
 
-    def mark(self, stage: str, request: str = "") -> None:
+    def mark(self, stage: str) -> None:
         """The time since the last place was spent on `stage`."""
         if not self._is_on_path:
             return
         now_ns = monotonic_ns()
-        self._request = request or self._request
-        name = f"{self._request} {stage}".lstrip()
+        name = stage if stage == _CANCEL else self._prefix + stage
         self._stages[name] = self._stages.get(name, 0) + now_ns - self._last_ns
         self._last_ns = now_ns
 
+    def posted(self) -> None:
+        """The orders' bytes are out; what follows is the cancels'."""
+        self._prefix = "DELETE: "
+
     def end(self) -> None:
-        """The order's bytes are out."""
-        if self._is_on_path and _DECIDED in self._stages and _SIGNED in self._stages:
+        """Everything is out."""
+        if self._is_on_path and _SIGNED in self._stages and _POSTED in self._stages:
             self.paths.append(self._stages)
         self._is_on_path = False
 
 
 def _watch(place: Place, recorder: Recorder) -> None:
-    """Put clocks before and after a method; after a coroutine's call means when it was made, not when it is done."""
+    """Put clocks before and after a method."""
     module, _, name = place.owner.partition(":")
     owner = getattr(importlib.import_module(module), name)
     method: Callable[..., Any] = getattr(owner, place.method)
@@ -100,7 +98,7 @@ def _watch(place: Place, recorder: Recorder) -> None:
     @functools.wraps(method)
     def watched(*arguments: Any, **named: Any) -> Any:
         if place.entered:
-            recorder.mark(place.entered, place.request)
+            recorder.mark(place.entered)
         result = method(*arguments, **named)
         if place.left:
             recorder.mark(place.left)
@@ -110,7 +108,7 @@ def _watch(place: Place, recorder: Recorder) -> None:
 
 
 def _watch_ends(recorder: Recorder) -> None:
-    """Begin a path at the websocket, end it at the POST."""
+    """Begin a path at the websocket, end it when the last request was written and before anything is logged."""
     owner = importlib.import_module("websockets.asyncio.client").ClientConnection
     receive: Callable[..., None] = owner.data_received
 
@@ -120,18 +118,27 @@ def _watch_ends(recorder: Recorder) -> None:
         receive(connection, chunk)
 
     owner.data_received = data_received
-    writer = importlib.import_module("aiohttp.http_writer").StreamWriter
-    write: Callable[..., None] = writer._writelines
+    connections = importlib.import_module("mm_daemon.exchange.polymarket.connections").Connection
+    write: Callable[..., None] = connections.send
 
-    def writelines(stream: Any, chunks: Any) -> None:
-        request, _, rest = bytes(chunks[0]).partition(b" ")
-        recorder.mark("hop to aiohttp's writer task", request.decode())
-        write(stream, chunks)
-        recorder.mark("transport.write")
-        if request == b"POST" and rest.startswith(b"/orders"):
-            recorder.end()
+    def send(connection: Any, exchange: Any) -> None:
+        recorder.mark("request's bytes, connection")
+        write(connection, exchange)
+        if exchange.request.startswith(b"POST /orders"):
+            recorder.mark(_POSTED)
+            recorder.posted()
+        else:
+            recorder.mark("transport.write")
 
-    writer._writelines = writelines
+    connections.send = send
+    manager = importlib.import_module("mm_daemon.tasks.order_manager")
+    log_sent: Callable[..., None] = manager.log_sent
+
+    def log(*arguments: Any) -> None:
+        recorder.end()
+        log_sent(*arguments)
+
+    setattr(manager, "log_sent", log)  # noqa: B010 - a module's type knows no such attribute
 
 
 def read(file: Path) -> list[Timing]:
@@ -146,8 +153,12 @@ def read(file: Path) -> list[Timing]:
         found = dict.fromkeys(name for path in sorted(chosen, key=len, reverse=True) for name in path)
         names = [name for name in found if 2 * sum(name in path for path in chosen) > len(chosen)]  # usual stages only
         rows += [timing(group, name, [path.get(name, 0) for path in chosen]) for name in names]
-        rows.append(timing(group, "sum: bytes in to bytes out", [sum(path.values()) for path in chosen]))
+        rows.append(timing(group, "sum: bytes in to the orders' bytes out", [_until_posted(path) for path in chosen]))
     return rows
+
+
+def _until_posted(path: Stages) -> int:
+    return sum(took for stage, took in path.items() if not stage.startswith("DELETE"))
 
 
 def main() -> int:
