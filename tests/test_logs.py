@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import structlog
 
+from mm_daemon.core.fills import Step
 from mm_daemon.ops import logs
 from mm_daemon.ops.log_repeats import BURST, WINDOW_SECS, RepeatLimit
 from mm_daemon.ops.logs import (
@@ -352,3 +355,46 @@ def test_recent_events_are_kept_clean_and_few() -> None:
     assert len(failed["long"]) == 500
     assert foreign["event"] == f"late {REDACTED}"
     json.dumps(events)
+
+
+PACKAGE = Path(logs.__file__).parent.parent
+WRITTEN_AT_RUN_TIME = {
+    "fill_{}": [f"fill_{step.name.lower()}" for step in Step if step is not Step.NOTHING],
+    "{}_unavailable": ["open_orders_unavailable", "trades_unavailable"],
+}
+"""Event names that are put together, and what they can be."""
+
+
+def logged_events() -> dict[str, set[str]]:
+    """Every event name that the package logs, with its levels."""
+    events: dict[str, set[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.Constant(value=name)]
+                ):
+                    events.setdefault(str(name), set()).add(level)
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.JoinedStr(values=parts)]
+                ):
+                    form = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+                    for name in WRITTEN_AT_RUN_TIME[form]:
+                        events.setdefault(name, set()).add(level)
+    return events
+
+
+def test_the_runbook_has_every_event() -> None:
+    """Whoever reads the log finds the event, and what to do; and no event is listed that nobody logs."""
+    runbook = (PACKAGE.parent / "docs" / "runbook.md").read_text()
+    listed = {
+        name
+        for row in re.findall(r"^\| (`[a-z_`, ]+`) \|", runbook.partition("## Events")[2], re.MULTILINE)
+        for name in re.findall(r"`([a-z_]+)`", row)
+    }
+    assert set(logged_events()) == listed
+
+
+def test_one_event_has_one_level() -> None:
+    """The same thing is not a warning here and an error there."""
+    assert {name: levels for name, levels in logged_events().items() if len(levels) > 1} == {}

@@ -126,7 +126,6 @@ def _orders(seen: Observation) -> Iterator[Finding]:
 
 
 _COUNTED: dict[str, tuple[str, Level, str, str]] = {
-    "reconciler_repairs": ("orders_corrected", "warning", "Our orders were not as the venue has them", "put right"),
     "balance_repairs": ("balance_corrected", "error", "Cash or holdings were not as booked", "taken from the venue"),
     "ledger_rows_lost": ("ledger_rows_lost", "critical", "The ledger lost rows", "rows not written"),
     "foreign_reports": ("foreign_orders", "warning", "Orders on this account are not ours", "reports of them"),

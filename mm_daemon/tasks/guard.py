@@ -115,10 +115,8 @@ class Guard:
                 f"daily loss of ${format_usd(self._accounts.day_loss)} is over "
                 f"${format_usd(self.limits.max_daily_loss)}"
             )
-        problem = self._accounts.problem
-        if problem is not None:
+        if self._accounts.problem is not None:
             self._holder.hold(LEDGER_HOLD)
-            log.error("ledger_unwritable", why=problem)
         else:
             self._holder.release(LEDGER_HOLD)
         now = self._unix_secs()
