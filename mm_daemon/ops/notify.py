@@ -52,14 +52,14 @@ class Systemd:
     Args:
         address: of the datagram socket, a path or an abstract name after "@"; None tells nobody.
         watchdog_secs: how long systemd lets pass between two signs of life; None where it does not watch.
+
+    Attributes:
+        turn_secs: how often it tells once the daemon is up; several times within the watchdog's limit.
     """
 
     def __init__(self, address: str | None = None, watchdog_secs: float | None = None) -> None:
         self._address = address
-        self._socket: socket.socket | None = None
-        if address is not None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._turn_secs = min(TURN_SECS, watchdog_secs / FEEDS) if watchdog_secs else TURN_SECS
+        self.turn_secs = min(TURN_SECS, watchdog_secs / FEEDS) if watchdog_secs else TURN_SECS
         self._phase = Phase.STARTING
         self._untold: str | None = None
         self._refusal: str | None = None
@@ -76,7 +76,7 @@ class Systemd:
     @property
     def is_listening(self) -> bool:
         """Whether there is anybody to tell."""
-        return self._socket is not None
+        return self._address is not None
 
     async def run(self, watch: Callable[[], Awaitable[Observation]]) -> None:
         """Tell how the daemon stands, from its start on, until cancelled.
@@ -86,7 +86,7 @@ class Systemd:
         """
         while True:
             self.tell(await watch())
-            await asyncio.sleep(STARTING_TURN_SECS if self._phase is Phase.STARTING else self._turn_secs)
+            await asyncio.sleep(STARTING_TURN_SECS if self._phase is Phase.STARTING else self.turn_secs)
 
     def tell(self, seen: Observation) -> None:
         """One turn: the state where it changed, the status line, and the sign of life if the daemon deserves it."""
@@ -126,12 +126,13 @@ class Systemd:
         self._untold = None if self._send(state, *lines) else state
 
     def _send(self, *lines: str) -> bool:
-        """Send one datagram, or none; whether systemd has it."""
-        if self._socket is None or self._address is None:
+        """Send one datagram, without waiting; whether systemd has it, which nobody does where nobody listens."""
+        if self._address is None:
             return True
         target = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
-            self._socket.sendto("\n".join(lines).encode(errors="replace"), target)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+                sender.sendto("\n".join(lines).encode(errors="replace"), target)
         except OSError as error:
             if not self._is_complaining:
                 log.warning("systemd_not_told", why=str(error))
@@ -167,6 +168,8 @@ def status_line(seen: Observation, refusal: str | None) -> str:
         seen: the daemon.
         refusal: why the last reload was refused, if it was.
     """
+    if not seen.is_started:
+        return "; ".join(seen.not_ready)
     quoted = sum(market.our_bid is not None or market.our_ask is not None for market in seen.markets)
     position = Cash(sum(market.at_risk for market in seen.markets))
     today = Cash(seen.today.total)
