@@ -25,6 +25,7 @@ class RestProxy:
         is_deaf: takes requests and never answers.
         calls: how often each call came.
         waiting: calls that wait now.
+        signatures: every value of the POLY_SIGNATURE header that came.
     """
 
     def __init__(self, target: str) -> None:
@@ -39,6 +40,7 @@ class RestProxy:
         self.is_deaf = False
         self.calls: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
+        self.signatures: set[str] = set()
 
     async def open(self) -> None:
         """Listen on a free port of the loopback."""
@@ -61,6 +63,7 @@ class RestProxy:
         call = f"{request.method} {request.path}"
         self.calls[call] += 1
         self.waiting[call] += 1
+        self.signatures.update(request.headers.getall("POLY_SIGNATURE", []))
         try:
             if self.is_deaf:
                 await asyncio.Event().wait()
