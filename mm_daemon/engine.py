@@ -7,6 +7,7 @@ user feed, reconciler ─► desk                       audit, balances, status:
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -130,7 +131,10 @@ class Engine:
         self.reconciler.foreign_orders = risk.foreign_orders
 
     async def _ready(self) -> None:
-        """Wait until our orders were read and every book came once, for as long as a start may take."""
+        """Wait until our orders were read and every book came once, for as long as a start may take.
+
+        What has been made by then stays: no garbage collection between a frame and an order walks over it again.
+        """
         try:
             async with asyncio.timeout(READY_SECS):
                 await self.manager.free.wait()
@@ -139,6 +143,8 @@ class Engine:
         except TimeoutError:
             missing = [state.market.slug for state in self._desk.markets.values() if not state.book.is_known]
             log.warning("started_without", holds=self.manager.holds, books_missing=missing)
+        gc.collect()
+        gc.freeze()
 
     def _distrust(self, state: MarketState, why: str) -> None:
         self.feeds[self._tokens.index(state.market.yes) // TOKENS_PER_SOCKET].distrust(state, why)

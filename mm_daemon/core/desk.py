@@ -246,9 +246,10 @@ class Desk:
     def _weigh(self, state: MarketState) -> None:
         """Bring a market's exposure up to date, and with it the sums over markets."""
         exposure = state.commitments.worst_case(state.position.net).exposure(state.twice_mid)
-        self._exposure += exposure - state.exposure
-        self._event_exposure[state.market.event_id] += exposure - state.exposure
-        state.exposure = exposure
+        if exposure != state.exposure:
+            self._exposure += exposure - state.exposure
+            self._event_exposure[state.market.event_id] += exposure - state.exposure
+            state.exposure = exposure
 
     @property
     def exposure(self) -> Cash:
@@ -264,7 +265,8 @@ class Desk:
         """Mark a market at a new mid."""
         if twice_mid != state.twice_mid:
             state.twice_mid = twice_mid
-            state.position.mark_opening(twice_mid)
+            if state.position.opening_value is None:
+                state.position.mark_opening(twice_mid)
             self._weigh(state)
 
     def cap(self, state: MarketState) -> Cash:

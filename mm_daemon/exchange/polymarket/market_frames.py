@@ -20,13 +20,14 @@ from mm_daemon.core.events import (
     TickChanged,
     TopOfBook,
 )
-from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, TokenId, parse_price, parse_size
+from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size, TokenId, parse_price, parse_size
 from mm_daemon.exchange.polymarket.wire import moment_ms, optional_price, optional_size, price_of, side_of, size_of
 
 _NONE = msgspec.Raw(b"null")
-_PRICES_CACHED = 20_000
+_SPELLINGS_KEPT = 20_000
 
 _prices: dict[str, Price] = {}
+_sizes: dict[str, Size] = {}
 _SIDES = {side.name: side for side in Side}
 
 
@@ -39,9 +40,23 @@ def cached_price(text: str) -> Price:
     price = _prices.get(text)
     if price is None:
         price = parse_price(text)
-        if len(_prices) < _PRICES_CACHED:
+        if len(_prices) < _SPELLINGS_KEPT:
             _prices[text] = price
     return price
+
+
+def cached_size(text: str) -> Size:
+    """`parse_size` that remembers the first spellings it sees: people like round sizes, and zero comes all the time.
+
+    Raises:
+        ValueError: not a size.
+    """
+    size = _sizes.get(text)
+    if size is None:
+        size = parse_size(text)
+        if len(_sizes) < _SPELLINGS_KEPT:
+            _sizes[text] = size
+    return size
 
 
 class LevelBody(msgspec.Struct, gc=False):
@@ -147,11 +162,7 @@ def _time(timestamp: str | int) -> int:
 
 
 def _levels(bodies: list[LevelBody]) -> list[Level]:
-    known = _prices.get
-    return [
-        (cached_price(body.price) if (price := known(body.price)) is None else price, parse_size(body.size))
-        for body in bodies
-    ]
+    return [(cached_price(body.price), cached_size(body.size)) for body in bodies]
 
 
 def book_snapshot(body: BookBody) -> BookSnapshot:
@@ -185,26 +196,23 @@ def levels_changed(frame: PriceChangeFrame, is_wanted: Callable[[str], bool]) ->
 
 
 def _level_changed(body: ChangeBody) -> LevelChanged:
-    """One change. Nearly every frame comes by here, so spellings that are known are not looked at again."""
-    price, side = _prices.get(body.price), _SIDES.get(body.side)
-    best_bid, best_ask = _best(body.best_bid), _best(body.best_ask)
+    """One change. Nearly every frame comes by here, and a look into a dictionary is cheaper than a call."""
+    side, price, size = _SIDES.get(body.side), _prices.get(body.price), _sizes.get(body.size)
+    best_bid: Price | None = None
+    best_ask: Price | None = None
+    if body.best_bid and (best_bid := _prices.get(body.best_bid)) is None:
+        best_bid = cached_price(body.best_bid)
+    if body.best_ask and (best_ask := _prices.get(body.best_ask)) is None:
+        best_ask = cached_price(body.best_ask)
     return LevelChanged(
         body.asset_id,
         side_of(body.side) if side is None else side,
         cached_price(body.price) if price is None else price,
-        parse_size(body.size),
+        cached_size(body.size) if size is None else size,
         best_bid,
         DOLLAR if best_ask == 0 else best_ask,
         body.hash,
     )
-
-
-def _best(text: str | None) -> Price | None:
-    """A best price that a change carries, if it does."""
-    if not text:
-        return None
-    price = _prices.get(text)
-    return cached_price(text) if price is None else price
 
 
 def last_trade(frame: LastTradeFrame) -> LastTrade:
