@@ -1,6 +1,6 @@
 # Two stages: the first resolves nothing and compiles nothing, it installs what requirements.lock names; the second takes
 # over the finished environment and has neither pip nor a compiler's leftovers in it.
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/mm-daemon \
@@ -13,7 +13,7 @@ RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels 
     # What the compiled modules were made from, and the tests of libraries: nothing imports them.
     && find /opt/mm-daemon/lib \( -name '*.c' -o -name '*.pyx' -o -path '*/site-packages/*/tests' \) -prune -exec rm -rf {} +
 
-FROM python:3.12-slim-bookworm
+FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="mm-daemon" \
       org.opencontainers.image.description="A market-making daemon for Polymarket's order book" \
       org.opencontainers.image.licenses="MIT"
