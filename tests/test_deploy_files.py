@@ -55,6 +55,18 @@ def test_rates_are_of_counters() -> None:
     assert set(kinds.values()) == {"counter"}
 
 
+def test_grafana_finds_what_it_is_given() -> None:
+    """The panels name the source that is provisioned, and the dashboard lies where its provider and compose.yaml say."""
+    provisioned = DEPLOY / "grafana/provisioning"
+    source = re.search(r"uid: (\S+)", (provisioned / "datasources/prometheus.yml").read_text())
+    folder = re.search(r"path: (\S+)", (provisioned / "dashboards/mm-daemon.yml").read_text())
+    assert source is not None
+    assert folder is not None
+    assert {panel["datasource"]["uid"] for panel in dashboard()["panels"] if panel["type"] != "row"} == {source[1]}
+    assert f"./deploy/grafana/dashboards:{folder[1]}:ro" in COMPOSE
+    assert f"DASHBOARD_PATH: {folder[1]}/{DASHBOARD.name}" in COMPOSE
+
+
 def test_panels_do_not_overlap() -> None:
     """Every panel has an id of its own and a place of its own on the grid of 24 columns."""
     panels = dashboard()["panels"]

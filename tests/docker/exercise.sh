@@ -11,7 +11,7 @@ image=${1:?usage: exercise.sh IMAGE [PROGRAM]}
 engine=${2:-docker}
 config=/etc/mm-daemon/mm-daemon.toml
 # As in compose.yaml.
-hardened=(--read-only --tmpfs /tmp:size=16m,mode=1777,noexec,nosuid,nodev --cap-drop ALL
+hardened=(--read-only --tmpfs "/tmp:size=16m,mode=1777,noexec,nosuid,nodev" --cap-drop ALL
     --security-opt no-new-privileges --memory 1g --pids-limit 128)
 names=mm-exercise-$$
 failures=0
