@@ -56,7 +56,7 @@ def test_rates_are_of_counters() -> None:
 
 
 def test_grafana_finds_what_it_is_given() -> None:
-    """The panels name the source that is provisioned, and the dashboard lies where its provider and compose.yaml say."""
+    """The panels name the provisioned source, and the dashboard lies where its provider and compose.yaml say."""
     provisioned = DEPLOY / "grafana/provisioning"
     source = re.search(r"uid: (\S+)", (provisioned / "datasources/prometheus.yml").read_text())
     folder = re.search(r"path: (\S+)", (provisioned / "dashboards/mm-daemon.yml").read_text())
