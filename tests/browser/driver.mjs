@@ -43,9 +43,9 @@ const COMMANDS = {
   text: async ({ at }) => (await page.textContent(at)).trim(),
   texts: ({ at }) => page.locator(at).allTextContents(),
   evaluate: ({ script }) => page.evaluate(script),
-  until: async ({ script }) => {
+  until: async ({ script, secs }) => {
     // Not waitForFunction, which evaluates inside the page, where its content policy forbids that.
-    for (const end = Date.now() + PATIENCE_MS; !(await page.evaluate(script)); await page.waitForTimeout(50)) {
+    for (const end = Date.now() + (secs ? 1000 * secs : PATIENCE_MS); !(await page.evaluate(script)); await page.waitForTimeout(50)) {
       if (Date.now() > end) throw new Error(`never true: ${script}`);
     }
   },

@@ -51,7 +51,7 @@ export class Chart {
         height: this.#place.clientHeight,
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: options.sync } },
-        padding: [8, 12, 0, 0],
+        padding: [8, 20, 0, 0],
         hooks: { setCursor: [tell], setData: [tell], draw: options.draw ? [options.draw] : [] },
         ...options.plot,
       },

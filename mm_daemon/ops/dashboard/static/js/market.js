@@ -49,6 +49,7 @@ export class MarketView {
       element("dl", { class: "facts" },
         ...fact("net", "net"),
         ...fact("held", "held"),
+        ...fact("settling", "not settled"),
         ...fact("risk", "at risk", element("dd", { class: "bar" }, this.#risk.node)),
         ...fact("worst", "worst case", element("dd", { class: "bar" }, this.#worst.node)),
         ...fact("rules", "market"),
@@ -84,8 +85,9 @@ export class MarketView {
     const way = seen.net > 0 ? "long YES" : seen.net < 0 ? "long NO" : "flat";
     setText(facts.net, seen.net ? `${format.position(seen.net)} · ${way}` : way);
     const unsettled = [seen.yes - message.settled[0], seen.no - message.settled[1]].map((size) => Math.max(size, 0));
-    const pending = unsettled[0] || unsettled[1] ? `, ${format.shares(unsettled[0] + unsettled[1])} not settled` : "";
-    setText(facts.held, `${format.shares(seen.yes)} YES, ${format.shares(seen.no)} NO${pending}`);
+    setText(facts.held, `${format.shares(seen.yes)} YES, ${format.shares(seen.no)} NO`);
+    const settling = unsettled.map((size, outcome) => (size ? `${format.shares(size)} ${["YES", "NO"][outcome]}` : "")).filter(Boolean);
+    setText(facts.settling, settling.join(", ") || "none");
     const limit = format.dollars(seen.max_position);
     for (const [name, bar, value] of [["risk", this.#risk, seen.at_risk], ["worst", this.#worst, seen.exposure]]) {
       const text = `${format.dollars(value)} of ${limit}`;
