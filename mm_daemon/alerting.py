@@ -54,7 +54,7 @@ async def alerting(daemon: Daemon, webhook: Webhook | None) -> AsyncIterator[Non
         yield
         return
     settings, instance = daemon.config.alerts, instance_name(daemon.config, daemon.connection.wallet)
-    async with courier(webhook) as carrier:
+    async with courier(webhook, daemon.alerts) as carrier:
         desk = AlertDesk(settings, instance, daemon.observer, carrier)
         watching = asyncio.create_task(daemon.guarded("alerts", desk.watch()), name="alerts")
         try:

@@ -32,6 +32,7 @@ from mm_daemon.http_token import HttpToken
 from mm_daemon.journal.errors import LedgerError
 from mm_daemon.observe import Observer
 from mm_daemon.ops.control import Handler, control_socket, socket_path
+from mm_daemon.ops.courier import CourierStatistics
 from mm_daemon.ops.lock import LockHeld, wallet_lock
 from mm_daemon.ops.logs import configure_logging, flush_repeats
 from mm_daemon.ops.notify import Systemd
@@ -99,6 +100,7 @@ class Daemon:
         self.engine: Engine | None = None
         self.observer = Observer(self)
         self.url: str | None = None
+        self.alerts = CourierStatistics()
         self.end = End()
         self.started = asyncio.Event()
         self._http_token = http_token

@@ -14,6 +14,7 @@ from mm_daemon.core.latency import Latencies
 from mm_daemon.core.orders import Order, OrderState
 from mm_daemon.core.pnl import DayResult, to_cash, together
 from mm_daemon.core.units import Price, Side
+from mm_daemon.ops.logs import log_statistics
 from mm_daemon.ops.observation import MarketSeen, Observation, Result, SocketSeen, TaskSeen
 
 if TYPE_CHECKING:
@@ -204,6 +205,13 @@ def _counts(daemon: Daemon, engine: Engine | None) -> dict[str, int]:
     counts = {f"orders_{name}": count for name, count in daemon.manager.statistics.items() if name != "cancels_sent"}
     counts["cancels_sent"] = daemon.manager.statistics["cancels_sent"]
     counts["fills"] = daemon.desk.fills.booked
+    lines = log_statistics()
+    counts |= {
+        "log_lines_lost": lines.lost_lines,
+        "log_lines_held_back": lines.held_back,
+        "alerts_delivered": daemon.alerts.delivered,
+        "alerts_lost": daemon.alerts.lost,
+    }
     if engine is not None:
         audit = engine.audit.statistics
         counts |= {

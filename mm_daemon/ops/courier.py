@@ -70,14 +70,16 @@ class Courier:
         patience_secs: how long one alert is offered.
     """
 
-    def __init__(self, webhook: Webhook, patience_secs: float = GIVE_UP_SECS) -> None:
+    def __init__(
+        self, webhook: Webhook, statistics: CourierStatistics | None = None, patience_secs: float = GIVE_UP_SECS
+    ) -> None:
         self._webhook = webhook
         self._waiting: deque[Notice] = deque()
         self._arrived = asyncio.Event()
         self._is_ending = asyncio.Event()
         self._lost_untold = 0
         self.patience_secs = patience_secs
-        self.statistics = CourierStatistics()
+        self.statistics = statistics or CourierStatistics()
 
     def post(self, notice: Notice) -> None:
         """Take an alert. Of more than fit the oldest is lost."""
@@ -148,9 +150,9 @@ class Courier:
 
 
 @asynccontextmanager
-async def courier(webhook: Webhook) -> AsyncIterator[Courier]:
+async def courier(webhook: Webhook, statistics: CourierStatistics | None = None) -> AsyncIterator[Courier]:
     """A courier while the block lasts, and a moment longer for what still waits."""
-    carrier = Courier(webhook)
+    carrier = Courier(webhook, statistics)
     running = asyncio.create_task(carrier.run(), name="alerts_courier")
     try:
         yield carrier

@@ -245,6 +245,10 @@ DAEMON: tuple[Family, ...] = (
     _count("ledger_rows_written_total", "Rows written.", "ledger_rows_written"),
     _count("ledger_rows_lost_total", "Rows lost; more than none is an emergency.", "ledger_rows_lost"),
     _count("ledger_write_failures_total", "Batches that could not be written at once.", "ledger_write_failures"),
+    _count("log_lines_lost_total", "Log lines that could not be written.", "log_lines_lost"),
+    _count("log_lines_held_back_total", "Log lines that repeated others and were counted.", "log_lines_held_back"),
+    _count("alerts_delivered_total", "Alerts that the webhook took.", "alerts_delivered"),
+    _count("alerts_lost_total", "Alerts that could not be delivered.", "alerts_lost"),
     _by(
         "markets", "why", "Markets by the hold, or the strategy's reason, that they are quoted or not quoted for.",
         _by_why, "gauge",
