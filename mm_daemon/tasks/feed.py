@@ -26,7 +26,7 @@ from mm_daemon.core.events import (
 from mm_daemon.core.market import TICKS, MarketStatus
 from mm_daemon.core.units import Price, TokenId
 from mm_daemon.exchange.api import MarketChannel
-from mm_daemon.tasks.socket import keep_connected
+from mm_daemon.tasks.socket import keep_connected, quickest
 
 SILENCE_NS = 5_000_000_000
 """A book that is not there this long after subscribing is asked for again."""
@@ -74,7 +74,7 @@ class Feed:
 
     async def run(self) -> None:
         """Feed until cancelled."""
-        await keep_connected("market", self._channel, self)
+        await keep_connected("market", self._channel, self, quickest())
 
     def opened(self) -> None:
         """A new connection: every book is asked for, none is known."""

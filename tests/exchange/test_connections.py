@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from mm_daemon.exchange.errors import Unknown, Unreachable
 from mm_daemon.exchange.polymarket import connections as module
 from mm_daemon.exchange.polymarket.connections import KEPT_OPEN, MOST_OPEN, Connections
 from mm_daemon.exchange.polymarket.http1 import Answer, request_bytes
+from tests.certificates import certificate
 from tests.tasks.fakes import until
 
 from .raw_venue import RawVenue, Reaction, answer, half, hang_up, raw_venue, reset, silence, stuck
@@ -246,25 +245,6 @@ async def test_close_ends_everything(venue: RawVenue) -> None:
     assert [type(result) for result in results] == [Unknown] * MOST_OPEN + [Unreachable] * 2
     await until(lambda: not venue.writers, "closed connections")
     assert b"[1]" not in venue.requests
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """A certificate for a name that signs itself, with its key."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("no openssl to make a certificate with")
-    file = folder / f"{name}.pem"
-    subprocess.run(
-        [
-            *(program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"),
-            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", file, "-out", f"{file}.crt"),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
-    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
-    return file
 
 
 @pytest.mark.parametrize(("name", "is_trusted"), [("localhost", True), ("other.example", True), ("localhost", False)])

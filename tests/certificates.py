@@ -1,0 +1,28 @@
+"""Certificates that sign themselves, for tests that speak TLS on the loopback."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A certificate for a name that signs itself, with its key."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl to make a certificate with")
+    file = folder / f"{name}.pem"
+    subprocess.run(
+        [
+            *(program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"),
+            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", file, "-out", f"{file}.crt"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
