@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-READY_SECS = 20.0
+READY_SECS = 40.0
 STOP_SECS = 5.0
 
 
