@@ -12,7 +12,9 @@ import pytest
 from mm_daemon.core.units import Outcome, Side
 
 from ..browser.browser import Browser, a_browser, missing
-from ..given import cents, shares
+from ..given import cents, shares, usd
+from ..ops.seen import a_market_seen, a_result, an_observation
+from ..ops.shown import Shown, served
 from .commands import command
 from .conftest import MARKET, Scene
 from .daemon import DaemonProcess, Settings, patience, until
@@ -210,3 +212,33 @@ async def test_the_page_says_when_it_is_old_and_comes_back(scene: Scene, browser
         await browser.until("document.querySelector('#stale').hidden", LONGEST_PAUSE_SECS + patience(10))
         await browser.until_text("#state-text", "quoting 1 of 1")
         assert await daemon.stop() == STOPPED
+
+
+async def test_a_thousand_markets_are_searched_and_sorted_and_cost_no_more_to_draw(browser: Browser) -> None:
+    """Only what is in sight is drawn; the largest result comes first when asked; arrow keys turn to the next market."""
+    names = "[...document.querySelectorAll('#markets .market-name')].map((name) => name.textContent)"
+    shown = Shown()
+    shown.seen = an_observation(
+        *(a_market_seen(number, today=a_result(total=usd(number % 777))) for number in range(1, 1_001))
+    )
+    async with served(shown) as site:
+        await browser.do("open", url=site.url)
+        await browser.until_text("#markets-count", "1000")
+        assert await browser.evaluate(f"{names}.length") < 60
+        await browser.evaluate("document.querySelector('#markets-scroll').scrollTop = 1e6")
+        await browser.until(f"{names}.includes('market-1000')")
+        assert await browser.evaluate(f"{names}.length") < 60
+
+        await browser.do("click", at="#markets th:last-child button")
+        await browser.evaluate("document.querySelector('#markets-scroll').scrollTop = 0")
+        await browser.until(f"{names}[0] === 'market-776'")
+        assert await browser.evaluate("document.querySelector('#markets th:last-child').ariaSort") == "descending"
+
+        await browser.do("fill", at="#markets-search", text="market-99")
+        await browser.until_text("#markets-count", "11 of 1000")
+        await browser.do("click", at="#markets tbody tr:nth-child(2)")
+        first = await browser.text("#market-title")
+        await browser.do("press", at="#markets-scroll", key="ArrowDown")
+        await browser.until(f"document.querySelector('#market-title').textContent !== {_json(first)}")
+        assert not await browser.evaluate(HAS_SIDEWAYS_SCROLL)
+        assert await browser.complaints() == []

@@ -32,7 +32,7 @@ SEND_SECS = 5.0
 FILLS = 100
 FILLS_SECS = 2.0
 """How often the ledger is read again for the fills of a market that somebody looks at."""
-SAMPLES_A_TURN = 100
+SAMPLES_A_TURN = 25
 """How many markets are sampled before the loop turns."""
 HEARD_SECS = 20.0
 """How often a client's end is asked whether it lives."""

@@ -138,7 +138,7 @@ export const netChart = () =>
       sync: "market",
       plot: {
         scales: { y: { range: aroundZero(10) } },
-        axes: [timeAxis(), axis({ size: 58, space: 20, values: (_, splits) => splits.map((value) => format.position(value * 1e6)) })],
+        axes: [timeAxis(), axis({ size: 58, space: 20, values: (_, splits) => splits.map((value) => (value > 0 ? "+" : "") + format.shares(value * 1e6)) })],
         series: [{}, { stroke: colour("--own"), fill: colour("--own-wash"), width: 1.5, paths: stepped(), points: { show: false } }],
       },
     },
