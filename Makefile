@@ -12,7 +12,7 @@ SECONDS ?=
 SEEDS ?= 20
 ARGS ?=
 
-.PHONY: demo test chaos lint types imports check bench lock clean help
+.PHONY: demo test chaos lint types imports check bench lock install systemd-test clean help
 
 help:
 	@echo "make demo   run the daemon against the built-in exchange (SECONDS=60, ARGS=...)"
@@ -21,6 +21,8 @@ help:
 	@echo "make check  lint, types, imports and test"
 	@echo "make bench  run the benchmarks"
 	@echo "make lock   write the lock files again (ARGS=--upgrade for newer versions)"
+	@echo "make install       install as a systemd service, as root (ARGS=--help)"
+	@echo "make systemd-test  install and exercise the service, as root, on a machine to throw away"
 	@echo "make clean  remove .venv and all caches"
 
 demo: $(VENV)/.runtime
@@ -74,6 +76,13 @@ lock: | $(VENV)/bin/python
 	$(LOCK) $(ARGS) pyproject.toml --output-file requirements.lock
 	$(LOCK) $(ARGS) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	echo 'setuptools>=77' | $(LOCK) $(ARGS) - --output-file requirements-build.lock
+
+install:
+	systemd/install.sh $(ARGS)
+
+systemd-test:
+	systemd/install.sh
+	UNIT=mm-daemon.service tests/systemd/exercise.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -11,7 +11,7 @@
 # /etc/mm-daemon                 settings; what is there already is never overwritten, a newer default lies beside it as .new
 # /etc/mm-daemon/private_key     an empty file for the private key, mode 600
 # /etc/systemd/system            the units; not started, not enabled
-# /usr/local/bin/mm-daemon       a link to the command
+# /usr/local/sbin/mm-daemon-ctl  runs a command as the service does, with its user, key and state
 set -eu
 
 say() { echo "install: $*"; }
@@ -32,7 +32,7 @@ if [ -n "$root" ]; then
     mkdir -p "$root"
     root=$(cd "$root" && pwd)
 fi
-opt=$root/opt/mm-daemon etc=$root/etc/mm-daemon units=$root/etc/systemd/system bin=$root/usr/local/bin
+opt=$root/opt/mm-daemon etc=$root/etc/mm-daemon units=$root/etc/systemd/system sbin=$root/usr/local/sbin
 umask 022
 
 usable() {
@@ -97,30 +97,17 @@ use_release() {
         say "removing ${mark%/.complete}"
         rm -rf "${mark%/.complete}"
     done
-    mkdir -p "$bin"
-    if [ ! -e "$bin/mm-daemon" ] || [ -L "$bin/mm-daemon" ]; then
-        ln -sfn /opt/mm-daemon/.venv/bin/mm-daemon "$bin/mm-daemon"
-    fi
-}
-
-# The settings as they are shipped, with the state where the service keeps it, so that commands find the running daemon.
-shipped() {
-    if [ "$1" = mm-daemon.toml ]; then
-        sed 's|^# directory = "/var/lib/mm-daemon"$|directory = "/var/lib/mm-daemon"|' "$source/config/$1"
-    else
-        cat "$source/config/$1"
-    fi
 }
 
 install_settings() {
     (cd "$source/config" && find . -type f -name '*.toml') | sed 's|^\./||' | while read -r file; do
         mkdir -p "$(dirname "$etc/$file")"
         if [ ! -e "$etc/$file" ]; then
-            shipped "$file" >"$etc/$file"
-        elif shipped "$file" | cmp -s - "$etc/$file"; then
+            cp "$source/config/$file" "$etc/$file"
+        elif cmp -s "$source/config/$file" "$etc/$file"; then
             rm -f "$etc/$file.new"
         else
-            shipped "$file" >"$etc/$file.new"
+            cp "$source/config/$file" "$etc/$file.new"
             say "$etc/$file is kept; the defaults of this version are in $file.new"
         fi
     done
@@ -134,6 +121,9 @@ install_units() {
         cp "$source/systemd/$unit" "$units/$unit"
         chmod 644 "$units/$unit"
     done
+    mkdir -p "$sbin"
+    cp "$source/systemd/mm-daemon-ctl" "$sbin/mm-daemon-ctl"
+    chmod 755 "$sbin/mm-daemon-ctl"
     if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 }
 
@@ -148,6 +138,6 @@ installed. What to do next (docs/deploy.md says more):
   1. settings    /etc/mm-daemon/mm-daemon.toml and /etc/mm-daemon/strategies/; they begin in mode = "sim": no key, no money
   2. try it      systemctl start mm-daemon; systemctl status mm-daemon; journalctl -fu mm-daemon
   3. the key     into /etc/mm-daemon/private_key (mode 600), then mode = "live" and --live as mm-daemon.service says
-  4. look        MM_PRIVATE_KEY_FILE=/etc/mm-daemon/private_key mm-daemon doctor --config /etc/mm-daemon/mm-daemon.toml
+  4. look        mm-daemon-ctl doctor
   5. for good    systemctl enable --now mm-daemon; after an upgrade: systemctl restart mm-daemon
 NEXT

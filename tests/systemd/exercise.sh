@@ -176,6 +176,11 @@ a_start() {
     since=$(mark) began=$(now_ms)
     claim "start: systemctl returns when the daemon is ready" systemctl start "$unit"
     took=$(($(now_ms) - began))
+    if ! state_is active; then
+        journal "$since" | tail -20
+        echo "FAIL  without a start there is nothing to exercise"
+        exit 1
+    fi
     note "start to READY: $took ms"
     claim "ready means started, feeds up, orders and trades read" ready_was_earned "$since"
     claim "systemd heard READY=1 once, and more time was asked for before it" ready_was_told "$since"
@@ -184,6 +189,7 @@ a_start() {
     claim "status line tells markets, orders, position and result" within 15 status_has "live: quoting 1 of 1 markets, 2 orders"
     note "Status: $(prop StatusText)"
     claim "journal has one JSON object a line, with levels" journal_is_json "$since"
+    claim "journal knows the levels of the lines" grep -q quoting_held <<<"$(journalctl --no-pager --output cat --unit "$unit" --since "$since" --priority warning)"
     claim "the key is in no line of the journal" not logged "$since" "$key"
     claim "the key is in no environment and no command line" key_is_hidden
     claim "own user, no capability, no new privileges, system calls filtered" is_confined
@@ -247,11 +253,11 @@ reload_was_told() {
 status_forgets_refusal() { status_has "quoting" && ! status_has "refused"; }
 
 a_pause() {
-    mm-daemon pause --config "$etc/state-dir.toml" >/dev/null 2>&1
+    claim "mm-daemon-ctl reaches the running daemon" mm-daemon-ctl pause --reason exercise
     claim "a person's pause pulls the quotes" within 10 none_rests
     claim "a pause does not keep the service from becoming ready" timeout 60 systemctl restart "$unit"
     claim "the status says that it is paused" within 10 status_has "halted, pause"
-    mm-daemon resume --config "$etc/state-dir.toml" >/dev/null 2>&1
+    mm-daemon-ctl resume >/dev/null
     claim "after resume it quotes" within 10 quotes
 }
 
@@ -319,10 +325,25 @@ a_stop() {
     claim "stop: exit code 0, verified" logged "$since" '"exit_code":0,"meaning":"stopped"'
     claim "stop: nothing had to be killed" not logged "$since" 'timed out\|SIGKILL'
     claim "stop: the unit is inactive, not failed" state_is inactive
-    claim "the ledger can be read by root while nothing runs" reads_ledger
+    claim "while it is stopped: its ledger can be read" ctl_says "" status
+    claim "while it is stopped: doctor finds nothing wrong with key and state" doctor_likes_it
+    claim "while it is stopped: smoke places, sees and cancels an order" ctl_says "" smoke --live --market demo-1
+    claim "the service can use what they left" systemctl start "$unit"
+    systemctl stop "$unit"
 }
 
-reads_ledger() { mm-daemon status --config "$etc/state-dir.toml" >/dev/null; }
+# ctl_says INSTANCE COMMAND...: exit code of a command run as the service does; its words where it failed.
+ctl_says() {
+    local words
+    words=$(mm-daemon-ctl ${1:+-i "$1"} "${@:2}" 2>&1) || { note "$words"; return 1; }
+}
+
+# What it says of the machine around (its clock, say) is not ours to judge.
+doctor_likes_it() {
+    local words
+    words=$(mm-daemon-ctl doctor 2>&1)
+    ! grep -iE '^ *fail' <<<"$words" | grep -iE 'key|state|ledger|lock' && [ -n "$words" ]
+}
 
 a_wrong_config() {
     local since
@@ -340,6 +361,7 @@ a_pair() {
     claim "two daemons: both start" systemctl start "$unit" "$second"
     claim "two daemons: both quote, each its own wallet" within 20 both_quote
     claim "two daemons: different users" not is_same_user
+    claim "two daemons: a command reaches the one that is named" ctl_says second reconcile
     claim "two daemons: both stop" systemctl stop "$unit" "$second"
     claim "two daemons: nothing rests of either" none_rests "$account"
     claim "two daemons: nothing rests of either (second)" none_rests "$account2"
@@ -370,11 +392,21 @@ child_is_confined() {
     grep -q 'Seccomp:.2' "/proc/$child/status" && ! grep -q '^Uid:.0' "/proc/$child/status"
 }
 
+a_second_install() {
+    local link inode
+    link=$(readlink /opt/mm-daemon/.venv) inode=$(stat -c %i "$link/.complete")
+    echo "# a person's remark" >>"$etc/strategies/liquidity_provision.toml"
+    echo secret >"$etc/private_key"
+    claim "installing again: works without a network" "$here/../../systemd/install.sh"
+    claim "installing again: the same release" is "$(readlink /opt/mm-daemon/.venv) $(stat -c %i "$link/.complete")" "$link $inode"
+    claim "installing again: changed settings are kept" grep -q "person's remark" "$etc/strategies/liquidity_provision.toml"
+    claim "installing again: the new defaults lie beside them" test -e "$etc/strategies/liquidity_provision.toml.new"
+    claim "installing again: the key is as it was, mode 600" is "$(cat "$etc/private_key") $(stat -c %a "$etc/private_key")" "secret 600"
+}
+
 trap clean EXIT
 trap 'exit 130' INT TERM
 set_up
-# The commands of a person, who says where the state lies; the service itself learns it from systemd.
-{ cat "$etc/mm-daemon.toml"; printf '[state]\ndirectory = "/var/lib/mm-daemon"\n'; } >"$etc/state-dir.toml"
 a_start
 a_reload
 a_pause
@@ -387,5 +419,6 @@ a_stop
 a_wrong_config
 a_pair
 a_simulation
+a_second_install
 echo "$failures failed"
 [ "$failures" = 0 ]
