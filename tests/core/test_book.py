@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from mm_daemon.core.book import Book, Ladder, Touch
 from mm_daemon.core.events import BookSnapshot, LevelChanged
-from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size
-from tests.given import YES, a_market, a_snapshot, cents, levels, shares
+from mm_daemon.core.units import DOLLAR, Cash, ConditionId, Price, Side, Size
+from tests.given import YES, a_market, a_snapshot, cents, levels, shares, usd
 
 prices = st.integers(1, 9_999).map(Price)
 sizes = st.integers(0, 10**12).map(Size)
@@ -101,3 +101,50 @@ def test_depth_counts_others_dollars_up_to_a_price() -> None:
     book = a_book()
     assert book.bids.depth_to(cents(48), {cents(49): shares(60)}) == 49 * 400_000 + 48 * 500_000
     assert book.asks.depth_to(cents(51), {}) == 51_000_000
+
+
+def test_depth_is_counted_only_until_there_is_enough() -> None:
+    """With an amount that is enough the answer says no less than that, and deeper levels are not looked at."""
+    book = a_book()
+    assert book.bids.depth_to(cents(48), {}, enough=usd(49)) == usd(49)
+    assert book.bids.depth_to(cents(48), {}, enough=usd(50)) == usd(49 + 24)
+
+
+@given(changes, prices, st.dictionaries(prices, sizes), st.integers(0, 10**9).map(Cash), sides, changes)
+def test_a_change_that_is_not_told_changes_no_look(
+    resting: list[tuple[Side, Price, Size]],
+    limit: Price,
+    own: dict[Price, Size],
+    enough: Cash,
+    side: Side,
+    after: list[tuple[Side, Price, Size]],
+) -> None:
+    """While no change is told, the same look sees the same: the best price without us, and whether depth is enough."""
+    ladder = Ladder(side)
+    for _, price, size in resting:
+        ladder.set(price, size)
+
+    def look() -> tuple[Price | None, bool]:
+        return ladder.best_without(own), ladder.depth_to(limit, own, enough) >= enough
+
+    ladder.forget_reads(all_read=False)
+    seen = look()
+    for _, price, size in after:
+        if ladder.set(price, size):
+            ladder.forget_reads(all_read=False)
+            seen = look()
+        else:
+            assert look() == seen
+
+
+def test_before_the_first_look_every_change_is_told() -> None:
+    """Nobody has said yet what matters, and after something else outdated the last look nobody knows it any more."""
+    book = a_book()
+    deep = LevelChanged(YES, Side.BUY, cents(10), shares(5))
+    deeper = LevelChanged(YES, Side.BUY, cents(9), shares(5))
+    assert book.receive_change(deep, time_ms=2_000, now_ns=1)
+    book.begin_look()
+    assert book.touch_without({}, {}) == (cents(49), cents(51))
+    assert not book.receive_change(deeper, time_ms=2_000, now_ns=1)
+    book.outdate_look()
+    assert book.receive_change(deep, time_ms=2_000, now_ns=1)
