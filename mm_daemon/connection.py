@@ -30,12 +30,14 @@ class Connection(msgspec.Struct):
 
 
 def load_client() -> None:
-    """Import what a daemon needs beyond its own core: more than a second of work, for a thread beside the loop."""
+    """Import what a daemon needs beyond its own core: a moment's work, for a thread beside the loop."""
     from mm_daemon import watching  # noqa: F401
     from mm_daemon.exchange.polymarket import venue  # noqa: F401
-    from mm_daemon.exchange.polymarket.official import import_official_client
+    from mm_daemon.exchange.polymarket.official import official_module
+    from mm_daemon.tasks.socket import quickest
 
-    import_official_client()
+    official_module("config")
+    quickest()
 
 
 def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connection:

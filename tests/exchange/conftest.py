@@ -13,10 +13,7 @@ import uvloop
 from aiohttp import web
 
 from mm_daemon.exchange.polymarket.auth import ApiCredentials
-from mm_daemon.exchange.polymarket.official import import_official_client
 from mm_daemon.exchange.polymarket.venue import PolymarketVenue
-
-import_official_client()  # here, so that no test measures or warns of the import
 
 RECORDINGS = Path(__file__).resolve().parents[2].parent / "shared" / "recordings"
 KEY = "11" * 32

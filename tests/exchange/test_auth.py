@@ -59,6 +59,21 @@ def test_level_1_vector() -> None:
     }
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    key=st.integers(1, 2**255).map(lambda number: f"{number:064x}"),
+    chain=st.sampled_from([137, 80002]),
+    at=st.integers(0, 2**40),
+)
+def test_level_1_equals_the_official_client(key: str, chain: int, at: int) -> None:
+    """Any wallet, at any time, signs as the official client signs."""
+    from py_clob_client_v2.headers.headers import create_level_1_headers  # type: ignore[import-untyped]
+    from py_clob_client_v2.signer import Signer  # type: ignore[import-untyped]
+
+    theirs = create_level_1_headers(Signer(f"0x{key}", chain), nonce=0, timestamp=at)
+    assert level_1_headers(PrivateKey(key), chain, at) == {name: str(value) for name, value in theirs.items()}
+
+
 def test_secrets_are_never_shown() -> None:
     """Neither credentials nor the signer show secret or passphrase, and a bad secret is not repeated."""
     shown = repr(CREDENTIALS) + str(CREDENTIALS) + repr(RequestSigner(ACCOUNT, CREDENTIALS))

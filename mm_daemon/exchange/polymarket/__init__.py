@@ -1,5 +1,5 @@
 """Polymarket's CLOB V2: wire formats, authentication, signing, channels and the venue built of them.
 
 `venue` is what the daemon uses; `market_channel` and `user_channel` are the websocket protocols without sockets. The
-official client gives contract addresses and wallet signatures and is imported only where they are needed, at start-up.
+official client gives the addresses of the contracts; the tests compare every signature and key with its own.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -34,7 +33,7 @@ async def make_or_derive(rest: Rest, key: PrivateKey, chain_id: int, unix_secs: 
     Raises:
         VenueError: the venue gave none.
     """
-    headers = await asyncio.to_thread(level_1_headers, key, chain_id, int(unix_secs()))
+    headers = level_1_headers(key, chain_id, int(unix_secs()))
     try:
         body = rest.checked(await rest.send("POST", "/auth/api-key", headers=headers, private=False))
     except Rejected:  # there is one

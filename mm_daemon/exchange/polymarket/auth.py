@@ -13,8 +13,10 @@ import hmac
 import msgspec
 
 from mm_daemon.exchange.polymarket.http1 import header_lines
-from mm_daemon.exchange.polymarket.keys import PrivateKey
-from mm_daemon.exchange.polymarket.official import import_official_client
+from mm_daemon.exchange.polymarket.keys import PrivateKey, keccak
+
+_DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId)")
+_CLAIM_TYPE = keccak(b"ClobAuth(address address,string timestamp,uint256 nonce,string message)")
 
 
 class ApiCredentials(msgspec.Struct, frozen=True):
@@ -77,14 +79,18 @@ class RequestSigner:
 
 
 def level_1_headers(key: PrivateKey, chain_id: int, unix_secs: int) -> dict[str, str]:
-    """The wallet's own headers, with which API keys are made and derived (nonce 0).
-
-    The official client signs them. Importing it takes more than a second, so call this in a thread.
-    """
-    import_official_client()
-    from py_clob_client_v2.headers.headers import create_level_1_headers  # type: ignore[import-untyped]
-    from py_clob_client_v2.signer import Signer  # type: ignore[import-untyped]
-
-    signer = Signer(key.reveal(), chain_id)
-    headers: dict[str, str] = create_level_1_headers(signer, nonce=0, timestamp=unix_secs)
-    return {name: str(value) for name, value in headers.items()}
+    """The wallet's own headers, with which API keys are made and derived (nonce 0): EIP-712 over who, when and why."""
+    domain = keccak(_DOMAIN_TYPE + keccak(b"ClobAuthDomain") + keccak(b"1") + chain_id.to_bytes(32, "big"))
+    claim = keccak(
+        _CLAIM_TYPE
+        + bytes.fromhex(key.address[2:]).rjust(32, b"\0")
+        + keccak(str(unix_secs).encode())
+        + bytes(32)  # the nonce
+        + keccak(b"This message attests that I control the given wallet")
+    )
+    return {
+        "POLY_ADDRESS": key.address,
+        "POLY_SIGNATURE": "0x" + key.sign(keccak(b"\x19\x01" + domain + claim)).hex(),
+        "POLY_TIMESTAMP": str(unix_secs),
+        "POLY_NONCE": "0",
+    }

@@ -1,7 +1,6 @@
 """Which contract settles a token's orders, and the EIP-712 domain that such an order is signed under.
 
-Addresses come from the official client, so that a new deployment is one upgrade away. Importing that client takes more
-than a second: it happens in `load_contracts`, at start-up, and not with this module.
+Addresses come from the official client, so that a new deployment is one upgrade away.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import msgspec
 
 from mm_daemon.core.units import TokenId
 from mm_daemon.exchange.polymarket.keys import checksum_address, keccak
-from mm_daemon.exchange.polymarket.official import import_official_client
+from mm_daemon.exchange.polymarket.official import official_module
 
 _POSITION_MASK = ((1 << 64) - 1) << 40
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
@@ -89,11 +88,9 @@ def load_contracts(chain_id: int) -> Contracts:
     Raises:
         ValueError: the official client knows no such chain.
     """
-    import_official_client()
-    from py_clob_client_v2.config import get_contract_config  # type: ignore[import-untyped]
-
+    table = official_module("config")
     try:
-        config = get_contract_config(chain_id)
+        config = table.get_contract_config(chain_id)
     except Exception as error:  # the client raises a bare Exception for an unknown chain
         raise ValueError(f"no contracts are known for chain {chain_id}") from error
 

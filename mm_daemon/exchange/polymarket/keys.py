@@ -60,10 +60,6 @@ class PrivateKey:
         signature = self._key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes((signature[64] + 27,))
 
-    def reveal(self) -> str:
-        """The key as 0x and hexadecimal digits, for the official client's L1 signature; never log it."""
-        return "0x" + self._key.to_hex()
-
     def __repr__(self) -> str:
         return f"PrivateKey(of {self.address})"
 
