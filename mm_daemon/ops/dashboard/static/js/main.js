@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
 import { Events } from "./events.js";
+import { age } from "./format.js";
 import { MarketList } from "./markets.js";
 import { MarketView } from "./market.js";
 import { Overview } from "./overview.js";
@@ -63,15 +64,16 @@ const connection = new Connection(
     }
   },
   (secs, doing) => {
-    const stale = byId("stale");
-    stale.hidden = !secs;
+    byId("stale").hidden = !secs;
     document.body.classList.toggle("is-stale", secs > 0);
-    if (secs) setText(stale, `No data for ${secs < 60 ? `${secs} s` : `${Math.floor(secs / 60)} min`}: what stands here is old. ${doing}.`);
+    // Said once; the seconds are only shown.
+    setText(byId("stale-said"), secs ? "No data for more than 5 s: what stands here is old." : "");
+    setText(byId("stale-since"), secs ? `Last heard ${age(secs)} ago, ${doing}.` : "");
   },
 );
 
 function fromAddress() {
-  return decodeURIComponent(location.hash.slice(1)) || null;
+  return location.hash.slice(1) || null; // ids are hexadecimal: nothing in them is escaped
 }
 
 function choose(id) {
@@ -79,12 +81,17 @@ function choose(id) {
   chosen = id;
   list.choose(id);
   if (isNew) {
-    history.replaceState(null, "", `#${encodeURIComponent(id)}`);
+    history.replaceState(null, "", `#${id}`);
     connection.watch(id);
     view.turnTo(id);
     overview.showSplit(id);
   }
 }
+
+addEventListener("hashchange", () => {
+  const wanted = store.find(fromAddress());
+  if (wanted) choose(wanted.id);
+});
 
 const THEMES = [["", "Auto", "as the system"], ["dark", "Dark", "dark"], ["light", "Light", "light"]];
 
