@@ -163,7 +163,7 @@ clean() {
     rm -f "$run/hang"
     systemctl stop "$unit" "$second" "$exchange" 2>/dev/null
     systemctl log-level info
-    rm -rf "$run" "/etc/systemd/system/$unit.d/exercise.conf" "/etc/systemd/system/$second.d/exercise.conf"
+    rm -rf "$run" "/run/systemd/system/$unit.d" "/etc/systemd/system/$unit.d/exercise.conf" "/etc/systemd/system/$second.d/exercise.conf"
     rm -f "$etc/private_key" "$etc/second.key" "$etc/.exercise"
     (umask 077 && : >"$etc/private_key")
     systemctl daemon-reload
@@ -314,6 +314,25 @@ a_slow_venue() {
     claim "and quotes" within 15 quotes
 }
 
+a_venue_without_sockets() {
+    systemctl stop "$unit"
+    sed -i 's|^user_ws_url.*|user_ws_url = "ws://127.0.0.1:9/ws/user"|' "$etc/mm-daemon.toml"
+    mkdir -p "/run/systemd/system/$unit.d"
+    printf '[Service]\nTimeoutStartSec=10\n' >"/run/systemd/system/$unit.d/hurry.conf"
+    systemctl daemon-reload
+    systemctl start --no-block "$unit"
+    claim "a venue whose sockets are shut: the status says so" within 20 status_has "the user socket is down"
+    sleep 20
+    claim "and it is waited for, beyond the start's own limit" is "$(prop ActiveState) $(prop NRestarts)" "activating 0"
+    claim "and nothing is quoted meanwhile" none_rests
+    note "state $(prop ActiveState), Status: $(prop StatusText)"
+    claim "and it can be stopped" systemctl stop "$unit"
+    rm -rf "/run/systemd/system/$unit.d"
+    systemctl daemon-reload
+    settings mm-daemon live 0.02 9464 demo-1
+    systemctl start "$unit"
+}
+
 a_stop() {
     local since began
     within 15 quotes
@@ -415,6 +434,7 @@ killed freeze_it "a process that is frozen (SIGSTOP)"
 killed kill_it "a process that is killed (SIGKILL)"
 a_death_for_good
 a_slow_venue
+a_venue_without_sockets
 a_stop
 a_wrong_config
 a_pair
