@@ -186,17 +186,19 @@ class OrderManager:
         orders: list[Order] = []
         signed: list[SignedOrder] = []
         arrivals_ns: list[int] = []
+        waiting: list[ConditionId] = []
         for state, wish, planned, quote in posts:
+            if len(signed) == allowed:
+                waiting.append(state.market.condition_id)
+                continue
             fitting = self._fit(state, quote, is_cancelling=bool(planned.cancels))
             if fitting is None:
-                continue
-            if len(signed) == allowed:
-                self._again([state.market.condition_id], BUDGET_RETRY_SECS)
                 continue
             bytes_of, order = self._prepare(state, fitting)
             signed.append(bytes_of)
             orders.append(order)
             arrivals_ns.append(self._stopwatch.arrival_ns(wish, quote.direction))
+        self._again(waiting, BUDGET_RETRY_SECS)
         for start in range(0, len(signed), POST_CHUNK):
             chunk = slice(start, start + POST_CHUNK)
             answer = self._venue.place(signed[chunk])
@@ -263,18 +265,19 @@ class OrderManager:
         try:
             verdicts = await answer
         except (Throttled, Restricted, Unreachable) as error:
-            self._never_were(orders)
             self._pause(error, posts=True)
-            return
-        except AuthError:
             self._never_were(orders)
-            raise
+            return
+        except AuthError as error:
+            self._fail(error)
+            self._never_were(orders)
+            return
         self._stopwatch.placed(sent, verdicts)
         for verdict in verdicts:
-            self._receive_verdict(verdict)
-        for verdict in verdicts:
             if isinstance(verdict, Refused) and verdict.reason.is_fatal:
-                raise VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}")
+                self._fail(VenueRefused(f"the venue refuses our orders: {verdict.reason.value}: {verdict.text}"))
+        for verdict in verdicts:
+            self._receive_verdict(verdict)
 
     def _never_were(self, orders: Sequence[SignedOrder]) -> None:
         """Nothing happened: these orders were not taken, and are made anew when the venue takes orders again."""
@@ -341,7 +344,8 @@ class OrderManager:
     def _pause(self, error: Throttled | Restricted | Unreachable, *, posts: bool) -> None:
         """Obey the venue: send nothing of this kind before the time it names."""
         if isinstance(error, Restricted) and error.mode is Mode.REGION:
-            raise VenueRefused(str(error))
+            self._fail(VenueRefused(str(error)))
+            return
         secs = UNREACHABLE_RETRY_SECS if isinstance(error, Unreachable) else error.retry_after_secs
         resume_at = asyncio.get_running_loop().time() + secs
         log.warning("venue_paused_us", sending="orders" if posts else "cancels", secs=secs, why=str(error))
@@ -358,8 +362,12 @@ class OrderManager:
     def _request_done(self, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = error
-            self._woken.set()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Send nothing any more, from this moment on, and let the task end with the first such error."""
+        self._failure = self._failure or error
+        self._woken.set()
 
     # Later
 

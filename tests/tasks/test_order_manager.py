@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from random import Random
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mm_daemon.core.orders import OrderState
 from mm_daemon.core.units import OrderId, Side
-from mm_daemon.exchange.api import Accepted, AnswerLost, CancelOutcome, Refused, Venue
+from mm_daemon.exchange.api import Accepted, AnswerLost, CancelOutcome, Placement, Refused, SignedOrder, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, RejectReason, Restricted, Throttled, Unreachable, VenueError
 from mm_daemon.tasks import order_manager, retries
 from mm_daemon.tasks.order_manager import VenueRefused
@@ -90,6 +93,45 @@ async def test_a_post_waits_for_the_cancel_that_makes_room() -> None:
     await until(lambda: len(stage.posted()) == 2, "the new bid is sent")
     assert stage.posted() == [cents(49), cents(47)]
     await stage.stop()
+
+
+async def test_orders_leave_before_the_cancels_and_before_they_are_told(stage: Stage) -> None:
+    """A quote moves in one turn: counted, its POST, then the DELETE of the old ones, and only then the log lines."""
+    stage.wish(49, 51)
+    await until(lambda: len(stage.venue.resting) == 2, "both sides rest")
+    steps: list[object] = []
+    place, cancel = stage.venue.place, stage.venue.cancel
+
+    def placing(orders: Sequence[SignedOrder]) -> Coroutine[Any, Any, list[Placement]]:
+        steps.append(("POST", [order.id in stage.desk.orders for order in orders], len(captured)))
+        return place(orders)
+
+    def cancelling(ids: Sequence[OrderId]) -> Coroutine[Any, Any, dict[OrderId, CancelOutcome]]:
+        states = [order.state for id in ids if (order := stage.desk.orders.get(id))]
+        steps.append(("DELETE", states, len(captured)))
+        return cancel(ids)
+
+    stage.venue.place, stage.venue.cancel = placing, cancelling  # type: ignore[method-assign]
+    with capture_logs() as captured:
+        stage.wish(48, 52)
+        stage.manager.send_now()
+        assert steps == [("POST", [True, True], 0), ("DELETE", [OrderState.CANCELLING] * 2, 0)]
+        assert [line["event"] for line in captured] == ["order_sent"] * 2 + ["cancel_sent"] * 2
+    await until(lambda: {r.price for r in stage.venue.resting.values()} == {cents(48)}, "the new ones rest alone")
+
+
+async def test_after_a_failure_nothing_more_is_sent() -> None:
+    """From the moment in which the venue refuses us for good, also while the task has not had its turn to say so."""
+    stage = Stage()
+    run = stage.start()
+    stage.venue.answers["place"] = AuthError("no")
+    stage.wish(bid=49)
+    await turns()
+    stage.wish(bid=48)
+    stage.manager.send_now()
+    assert len(stage.venue.called("place")) == 1
+    with pytest.raises(AuthError):
+        await asyncio.wait_for(run, 1)
 
 
 PAUSES: list[VenueError] = [Throttled(0.1), Restricted(Mode.RESTARTING, 0.1), Unreachable("refused")]
