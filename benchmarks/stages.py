@@ -1,7 +1,7 @@
 """Where the time goes inside the daemon: `python -m benchmarks.stages FILE run --config X --live`.
 
 The daemon as it is, with a clock read at the places named in `PLACES`; each costs well below a microsecond. A path
-begins when a websocket hands a price_change to its protocol and ends when everything it led to was handed to the
+begins when picows hands us a frame that leads to orders and ends when everything it led to was handed to the
 transport: the POST of the new orders, then the DELETE of the old ones. Paths are kept by their kind, with a cancel in
 them or without one. At the end the daemon's process writes the times between places to FILE, and `read` makes rows of
 them.
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     left: str = ""
 
 
-_RECEIVED = "websockets: bytes to a frame, and to our task"
+_RECEIVED = "frame's text taken over from picows"
 _CANCEL, _SIGNED, _POSTED = "DELETE: cancel marked", "build + sign", "POST: transport.write"
 _DESK = "mm_daemon.core.desk:Desk"
 _MANAGER = "mm_daemon.tasks.order_manager:OrderManager"
@@ -65,7 +65,7 @@ class Recorder:
         self.paths: list[Stages] = []
 
     def begin(self) -> None:
-        """Bytes came in."""
+        """A frame came in."""
         self._is_on_path, self._prefix, self._stages = True, "", {}
         self._last_ns = monotonic_ns()
 
@@ -108,16 +108,15 @@ def _watch(place: Place, recorder: Recorder) -> None:
 
 
 def _watch_ends(recorder: Recorder) -> None:
-    """Begin a path at the websocket, end it when the last request was written and before anything is logged."""
-    owner = importlib.import_module("websockets.asyncio.client").ClientConnection
-    receive: Callable[..., None] = owner.data_received
+    """Begin a path at a frame, end it when the last request was written and before anything is logged."""
+    frames = importlib.import_module("mm_daemon.tasks.quick_socket")._Frames
+    receive: Callable[..., None] = frames.on_ws_frame
 
-    def data_received(connection: Any, chunk: bytes) -> None:
-        if b"price_change" in chunk:
-            recorder.begin()
-        receive(connection, chunk)
+    def on_ws_frame(listener: Any, transport: Any, frame: Any) -> None:
+        recorder.begin()
+        receive(listener, transport, frame)
 
-    owner.data_received = data_received
+    frames.on_ws_frame = on_ws_frame
     connections = importlib.import_module("mm_daemon.exchange.polymarket.connections").Connection
     write: Callable[..., None] = connections.send
 
@@ -153,7 +152,7 @@ def read(file: Path) -> list[Timing]:
         found = dict.fromkeys(name for path in sorted(chosen, key=len, reverse=True) for name in path)
         names = [name for name in found if 2 * sum(name in path for path in chosen) > len(chosen)]  # usual stages only
         rows += [timing(group, name, [path.get(name, 0) for path in chosen]) for name in names]
-        rows.append(timing(group, "sum: bytes in to the orders' bytes out", [_until_posted(path) for path in chosen]))
+        rows.append(timing(group, "sum: frame to the orders' bytes out", [_until_posted(path) for path in chosen]))
     return rows
 
 
