@@ -28,7 +28,7 @@ MOVED = 5
 PACE_PER_SEC = 500
 FAST_PER_SEC = 20_000
 IMPORTS = (
-    "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.app, mm_daemon.connection; "
+    "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.process, mm_daemon.connection; "
     "mm_daemon.connection.load_client(); print(time.perf_counter() - began)"
 )
 

@@ -98,7 +98,7 @@ def run(
     http_token = _take_http_token(settings)
 
     from mm_daemon.alerting import load_webhook
-    from mm_daemon.app import run_daemon
+    from mm_daemon.process import run_daemon
 
     webhook = load_webhook(settings)
     raise typer.Exit(run_daemon(settings, private_key=private_key, http_token=http_token, webhook=webhook))

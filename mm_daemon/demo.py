@@ -19,12 +19,13 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from mm_daemon.app import Daemon, live
+from mm_daemon.app import Daemon
 from mm_daemon.config import Config, SimSettings, load_config
 from mm_daemon.core.units import Cash, format_usd
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.ops.logs import configure_logging
 from mm_daemon.ops.terminal import LogTail, plain_line, pnl, screen, shares
+from mm_daemon.process import live
 from mm_daemon.sim.child import exchange_beside
 from mm_daemon.simulated import sim_config
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from mm_daemon.app import Daemon, live
+from mm_daemon.app import Daemon
 from mm_daemon.books import ledger_file
 from mm_daemon.config import Config
 from mm_daemon.connection import load_client
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.http_token import HttpToken
 from mm_daemon.ops.webhooks import Webhook
+from mm_daemon.process import live
 from mm_daemon.sim.child import exchange_beside
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 import uvloop
 
-from mm_daemon.app import STOP_SIGNALS, ExitCode
+from mm_daemon.app import ExitCode
 from mm_daemon.config import Config, ConfigError
 from mm_daemon.connection import Connection, load_client, polymarket
 from mm_daemon.core.desk import Desk
@@ -22,6 +22,7 @@ from mm_daemon.credentials import PrivateKey
 from mm_daemon.ops.lock import LockHeld, wallet_lock
 from mm_daemon.ops.logs import configure_logging
 from mm_daemon.plugins import load_strategy_settings
+from mm_daemon.process import STOP_SIGNALS
 from mm_daemon.trial import SmokeFailed, Trial, say
 
 MARKETS_TRIED = 10

@@ -46,7 +46,7 @@ class Calls(list[dict[str, Any]]):
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Replaces the daemon and the demo by recorders."""
     calls = Calls()
-    for module, function in (("mm_daemon.app", "run_daemon"), ("mm_daemon.demo", "run_demo")):
+    for module, function in (("mm_daemon.process", "run_daemon"), ("mm_daemon.demo", "run_demo")):
         stand_in = types.ModuleType(module)
         setattr(stand_in, function, calls.record)
         monkeypatch.setitem(sys.modules, module, stand_in)
