@@ -28,7 +28,7 @@ def dashboard(daemon: Daemon, token: Token | None) -> Dashboard:
     ledger, observer = ledger_file(daemon.config.state_directory), daemon.observer
 
     async def fills(market: ConditionId, most: int) -> Sequence[FillShown]:
-        return await asyncio.to_thread(_last_fills, ledger, market, most)
+        return await asyncio.to_thread(last_fills, ledger, market, most)
 
     def day_pnl() -> Cash:
         return daemon.books.keeper.day_pnl if daemon.books else Cash(0)
@@ -46,7 +46,7 @@ def dashboard(daemon: Daemon, token: Token | None) -> Dashboard:
     return Dashboard(sources, daemon.commands, token)
 
 
-def _last_fills(ledger: Path, market: ConditionId, most: int) -> Sequence[FillShown]:
+def last_fills(ledger: Path, market: ConditionId, most: int) -> Sequence[FillShown]:
     """A market's last fills from the ledger, newest first; blocks for its reads.
 
     Raises:

@@ -1,7 +1,7 @@
 """The dashboard's routes: the page and its files, the websocket that feeds it, and the one address that commands.
 
 Reading is guarded by the server's own gate. A command carries the token itself, which the page asks for in the dialogue
-of that command and does not keep: neither a cookie nor an open page is enough.
+of a command and keeps in its memory at most: neither a cookie nor an open page is enough.
 """
 
 from __future__ import annotations
