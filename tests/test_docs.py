@@ -51,5 +51,5 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_commands_that_are_named_exist(document: Path) -> None:
     """`mm-daemon something` in a document is a command."""
-    named = set(re.findall(r"mm-daemon ([a-z][a-z-]+)(?= (?:--|`)|`)", document.read_text()))
+    named = set(re.findall(r"(?<![/\w-])mm-daemon ([a-z][a-z-]+)(?= (?:--|`)|`)", document.read_text()))
     assert named <= COMMANDS, f"{document.name} names {named - COMMANDS}"
