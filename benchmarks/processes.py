@@ -137,8 +137,10 @@ def daemon(
     socket_url = url.replace("http", "ws", 1)
     names = ", ".join(f'"{market.condition_id}"' for market in markets)
     total = 100_000 if len(markets) > 1 else 1000
+    # Replacing stale orders of a thousand markets every minute is more than the venue's rate limit allows.
+    patience = "stale_order_secs = 3600\n" if len(markets) > 100 else ""
     (folder / "strategy.toml").write_text(
-        f'name = "liquidity_provision"\n[strategy]\nmarkets = [{names}]\nmax_total_position_usd = {total}\n'
+        f'name = "liquidity_provision"\n[strategy]\nmarkets = [{names}]\nmax_total_position_usd = {total}\n{patience}'
     )
     config = folder / "mm-daemon.toml"
     config.write_text(

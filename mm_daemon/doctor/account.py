@@ -87,7 +87,7 @@ async def _collateral(venue: PolymarketVenue) -> Read[Balance]:
     read = await venue.collateral()
     if isinstance(read, Complete) and not (read.value.amount and read.value.allowance != 0):
         try:
-            await venue.refresh_balance()
+            await venue.refresh_collateral()
         except VenueError as error:
             return Unavailable(str(error))
         return await venue.collateral()

@@ -177,6 +177,14 @@ class Venue(Protocol):
         """Our spendable pUSD in micro-dollars."""
         ...
 
+    async def refresh_collateral(self) -> None:
+        """Make the venue read our pUSD from the chain anew, which it has to be told for a new wallet.
+
+        Raises:
+            VenueError: it was not accepted.
+        """
+        ...
+
     async def holding(self, token: TokenId) -> Read[Balance]:
         """Our settled balance of a token in micro-shares."""
         ...

@@ -68,7 +68,9 @@ V1: Migration = (
         ours TEXT NOT NULL, venue TEXT NOT NULL)""",
 )
 
-MIGRATIONS: Sequence[Migration] = (V1,)
+V2: Migration = ("CREATE INDEX fills_of_market ON fills (market, booked_ms)",)
+
+MIGRATIONS: Sequence[Migration] = (V1, V2)
 """What brings a file of version n to n + 1, for each n from 0. Only ever appended to."""
 
 

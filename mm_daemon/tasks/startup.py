@@ -19,7 +19,7 @@ from mm_daemon.core.events import OrderReport, TradeReport, TradeStatus
 from mm_daemon.core.market import Market, MarketStatus
 from mm_daemon.core.orders import Order, OrderEvent, new_order
 from mm_daemon.core.units import Cash, Outcome, Size, format_size, format_usd
-from mm_daemon.exchange.api import Complete, Read, Unavailable, Venue
+from mm_daemon.exchange.api import Balance, Complete, Read, Unavailable, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, Rejected, RejectReason, Restricted, VenueError
 from mm_daemon.journal.keeper import Bookkeeper
 
@@ -271,13 +271,22 @@ def _statuses(trades: Sequence[TradeReport]) -> dict[str, TradeStatus]:
 
 
 async def _take_balances(desk: Desk, venue: Venue) -> None:
-    collateral = await _read("collateral", venue.collateral)
+    collateral = await _collateral(venue)
     desk.cash = Cash(collateral.amount)
     held = sum(await _side_by_side(partial(_take_holdings, desk, venue, state) for state in desk.markets.values()))
     if not desk.cash and not held:
         raise StartRefused("the wallet holds neither pUSD nor tokens of the markets to quote", EXIT_CONFIG)
     if desk.cash and collateral.allowance == 0:
         raise StartRefused("the exchange has no allowance for the wallet's pUSD: approve it first", EXIT_CONFIG)
+
+
+async def _collateral(venue: Venue) -> Balance:
+    """Our pUSD. For a new wallet the venue says nothing until it was asked to look at the chain once."""
+    found = await _read("collateral", venue.collateral)
+    if found.amount and found.allowance != 0:
+        return found
+    await _call("collateral", venue.refresh_collateral)
+    return await _read("collateral", venue.collateral)
 
 
 async def _take_holdings(desk: Desk, venue: Venue, state: MarketState) -> int:

@@ -190,7 +190,7 @@ async def test_start_up_reads(exchange: Exchange) -> None:
     async with connected(exchange) as venue:
         assert abs(await venue.server_secs() - time.time()) < 3
         assert not await venue.is_closed_only()
-        await venue.refresh_balance()
+        await venue.refresh_collateral()
         money = await venue.collateral()
         assert isinstance(money, Complete)
         assert money.value.amount == 10_000_000_000

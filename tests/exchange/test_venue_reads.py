@@ -150,10 +150,11 @@ async def test_balances(scripted: ScriptedVenue, venue: PolymarketVenue) -> None
     await venue.load_market(CONDITION)
     assert await venue.collateral() == Complete(Balance(1_000_000, 7))
     assert await venue.holding(YES) == Complete(Balance(1_000_000, 7))
-    await venue.refresh_balance(YES)
+    await venue.refresh_collateral()
     queries = [path for _, path, _, _ in scripted.requests]
     assert queries[0].endswith("?asset_type=COLLATERAL&signature_type=0")
     assert queries[3].endswith(f"?asset_type=CONDITIONAL&token_id={YES}&signature_type=0")
+    assert queries[4] == "/balance-allowance/update?asset_type=COLLATERAL&signature_type=0"
     scripted.answer("GET /balance-allowance", 500)
     assert isinstance(await venue.collateral(), Unavailable)
 

@@ -192,6 +192,9 @@ class ScriptedVenue:
         answer: Read[Balance] = await self._ask("collateral", lambda: Complete(Balance(10_000_000_000, None)))
         return answer
 
+    async def refresh_collateral(self) -> None:
+        await self._ask("refresh_collateral", lambda: "done")
+
     async def holding(self, token: TokenId) -> Read[Balance]:
         answer: Read[Balance] = await self._ask("holding", lambda: Complete(Balance(0, None)), token)
         return answer

@@ -116,6 +116,14 @@ async def test_passing_failures_are_retried(start: Start) -> None:
     assert len(start.venue.called("connect")) == 3
 
 
+async def test_a_new_wallet_is_looked_up_on_the_chain_once(start: Start) -> None:
+    """The venue says nothing of a new wallet's money until it was told to look; then it is there."""
+    start.venue.answers["collateral"] = [Complete(Balance(0, 0)), Complete(Balance(usd(50), usd(50)))]
+    await start.go()
+    assert len(start.venue.called("refresh_collateral")) == 1
+    assert start.desk.cash == usd(50)
+
+
 async def test_the_same_market_twice(start: Start) -> None:
     """Two names of one market are a mistake in the settings."""
     start.venue.markets["drizzle"] = start.market

@@ -321,13 +321,13 @@ class PolymarketVenue:
         spender = self._spenders.get(token)
         return await _read(private_reads.balance(self._rest, self._asset_query(token), [spender] if spender else []))
 
-    async def refresh_balance(self, token: TokenId | None = None) -> None:
-        """Make the venue read an asset's balance from the chain anew; None is the collateral.
+    async def refresh_collateral(self) -> None:
+        """Make the venue read our pUSD from the chain anew, which it has to be told for a new wallet.
 
         Raises:
             VenueError: it was not accepted.
         """
-        await self._rest.get("/balance-allowance/update", self._asset_query(token), private=True)
+        await self._rest.get("/balance-allowance/update", self._asset_query(None), private=True)
 
     async def collateral_of_type(self, signature_type: int, spenders: Iterable[str] = ()) -> Read[Balance]:
         """The pUSD that our key would trade with under a signature type, with the least allowance over `spenders`."""
