@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mm_daemon.core.desk import Desk, MarketState
@@ -175,12 +175,15 @@ def test_prices_are_the_exact_formula_rounded_away_from_us(mid: int, part: int, 
     assert ask - tick < exact_mid + half - skew <= ask
 
 
-@given(st.integers(0, 9_999), st.integers(1, 10_000), st.integers(-2_000, 12_000), st.integers(-2_000, 12_000), ticks)
-def test_quotes_stay_inside_the_touch_and_the_price_range(
-    best_bid: int, best_ask: int, bid: int, ask: int, tick: Price
-) -> None:
+def two_between(low: int, high: int) -> st.SearchStrategy[list[int]]:
+    """Two different whole numbers, the lower first."""
+    return st.lists(st.integers(low, high), min_size=2, max_size=2, unique=True).map(sorted)
+
+
+@given(two_between(0, 10_000), two_between(-2_000, 12_000), ticks)
+def test_quotes_stay_inside_the_touch_and_the_price_range(best: list[int], model: list[int], tick: Price) -> None:
     """For any touch and any model prices: on the grid, post-only, within [tick, 1 - tick], bid below ask."""
-    assume(best_bid < best_ask and bid < ask)
+    (best_bid, best_ask), (bid, ask) = best, model
     market = msgspec.structs.replace(MARKET, tick=tick)
     touch = type(Table().state.book.touch)(Price(best_bid), Price(best_ask))
     low, high = within_touch(Price(bid // tick * tick), Price(-(-ask // tick) * tick), touch, market)
