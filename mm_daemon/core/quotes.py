@@ -57,6 +57,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     made_ns: int
     arrived_ns: int = 0
     """When the frame that led to it came in; 0: it was no frame."""
+    quote: TwoSidedQuote | None = None
+    """What it was made from, to tell what may be wanted next; None: nothing, or nobody can tell."""
     replace_bids_before_ns: int = 0
     """Bids made before this time are replaced even where their price is right."""
     replace_asks_before_ns: int = 0

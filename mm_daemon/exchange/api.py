@@ -134,6 +134,14 @@ class Venue(Protocol):
         """
         ...
 
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
+        """This order may be wanted soon: have it ready for `sign`, unless it is. Returns whether that took work.
+
+        Raises:
+            ValueError: as `sign`.
+        """
+        ...
+
     def order_allowance(self) -> int:
         """How many orders may be sent now under the rate limit (and in one batch)."""
         ...

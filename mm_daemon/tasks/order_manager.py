@@ -24,6 +24,7 @@ from mm_daemon.core.risk import objection
 from mm_daemon.core.units import DOLLAR, ConditionId, OrderId, Side, floor_size, format_price, format_size
 from mm_daemon.exchange.api import Accepted, AnswerLost, CancelOutcome, Placement, Refused, SignedOrder, Venue
 from mm_daemon.exchange.errors import AuthError, Mode, RejectReason, Restricted, Throttled, Unreachable
+from mm_daemon.tasks.foresight import Foresight
 from mm_daemon.tasks.holds import Holds
 from mm_daemon.tasks.retries import Retries
 from mm_daemon.tasks.stopwatch import Sent, Stopwatch
@@ -70,6 +71,7 @@ class OrderManager:
         self._stopwatch = Stopwatch(clock_ns)
         self._requests: set[asyncio.Task[None]] = set()
         self._retries = Retries(self._outdate)
+        self._foresight = Foresight(desk, venue)
         self._posts_resume_at = 0.0
         self._cancels_resume_at = 0.0
         self._outdated: dict[ConditionId, None] = {}
@@ -166,6 +168,8 @@ class OrderManager:
         posted = self._send_posts(plans)
         cancelled = self._send_cancels([cancel for _, _, planned in plans for cancel in planned.cancels])
         log_sent(self._desk, posted, cancelled)
+        for _, wish, _ in plans:
+            self._foresight.expect(wish)
 
     def _wish(self, state: MarketState) -> Desired | None:
         """What should rest: nothing at all while there is a hold; None before the strategy has said anything."""

@@ -288,6 +288,7 @@ class Quoting:
             why=why,
             made_ns=now_ns,
             arrived_ns=arrived_ns,
+            quote=signal.quote,
             replace_bids_before_ns=max(stale, self._replace_before.get((signal.market, Side.BUY), 0)),
             replace_asks_before_ns=max(stale, self._replace_before.get((signal.market, Side.SELL), 0)),
         )

@@ -158,6 +158,9 @@ class ScriptedVenue:
         self.signed[order.id] = (market, order)
         return order
 
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
+        return False
+
     def order_allowance(self) -> int:
         return self.orders_left
 

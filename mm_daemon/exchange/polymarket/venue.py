@@ -35,6 +35,7 @@ from mm_daemon.exchange.polymarket.heartbeat import Heartbeat
 from mm_daemon.exchange.polymarket.http1 import Answer
 from mm_daemon.exchange.polymarket.keys import PrivateKey
 from mm_daemon.exchange.polymarket.rest import Rest, RestStatistics
+from mm_daemon.exchange.polymarket.signed_ahead import SignedAhead, Terms
 from mm_daemon.exchange.polymarket.signing import OrderSigner, batch_body
 from mm_daemon.exchange.polymarket.throttle import MAX_CANCELS_PER_CALL, MAX_ORDERS_PER_CALL, RateLimits
 from mm_daemon.exchange.polymarket.user_channel import PolymarketUserChannel
@@ -107,6 +108,7 @@ class PolymarketVenue:
             monotonic=monotonic,
         )
         self._heartbeat = Heartbeat(self._rest)
+        self._ahead = SignedAhead(monotonic)
         self._spenders: dict[TokenId, str] = {}
         self._credentials: ApiCredentials | None = None
         self._orders_sent = self._cancels_sent = self._answers_lost = 0
@@ -159,6 +161,7 @@ class PolymarketVenue:
     def _use(self, credentials: ApiCredentials) -> None:
         self._rest.signer = RequestSigner(self._key.address, credentials)
         self._signer.owner = credentials.key
+        self._ahead.clear()
         self._credentials = credentials
 
     async def server_secs(self) -> int:
@@ -188,19 +191,28 @@ class PolymarketVenue:
     # Orders. The requests of `place` and `cancel` leave when they are called, not when they are awaited.
 
     def sign(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> SignedOrder:
-        """Build and sign a post-only GTC order; nothing is sent.
+        """Build and sign a post-only GTC order, or take one that was signed ahead; nothing is sent.
 
         Raises:
             ValueError: price off the grid, size not a positive number of 0.01 shares, or a token of another market.
             RuntimeError: not connected yet.
         """
-        if token not in market.tokens:
-            raise ValueError(f"token {token} is not of market {market.slug}")
-        if not market.is_on_grid(price):
-            raise ValueError(f"price {price}/10000 is off the grid of {market.tick}/10000")
-        if size <= 0 or size % SIZE_STEP:
-            raise ValueError(f"size {size}/1000000 is not a positive number of 0.01 shares")
-        return self._signer.sign(token, side, price, size, neg_risk=market.neg_risk)
+        _check_terms(market, token, price, size)
+        ready = self._ahead.take(Terms(token, side, price, size, market.neg_risk))
+        return ready or self._signer.sign(token, side, price, size, neg_risk=market.neg_risk)
+
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
+        """Have an order ready that may be wanted soon, a young one; returns whether it was signed now.
+
+        Raises:
+            ValueError, RuntimeError: as `sign`.
+        """
+        _check_terms(market, token, price, size)
+        terms = Terms(token, side, price, size, market.neg_risk)
+        is_wanted = self._ahead.wants(terms)
+        if is_wanted:
+            self._ahead.keep(terms, self._signer.sign(token, side, price, size, neg_risk=market.neg_risk))
+        return is_wanted
 
     def order_allowance(self) -> int:
         """How many orders may be sent now in one call."""
@@ -380,6 +392,15 @@ class PolymarketVenue:
     async def close(self) -> None:
         """Close connections; no call after it."""
         await self._rest.close()
+
+
+def _check_terms(market: Market, token: TokenId, price: Price, size: Size) -> None:
+    if token not in market.tokens:
+        raise ValueError(f"token {token} is not of market {market.slug}")
+    if not market.is_on_grid(price):
+        raise ValueError(f"price {price}/10000 is off the grid of {market.tick}/10000")
+    if size <= 0 or size % SIZE_STEP:
+        raise ValueError(f"size {size}/1000000 is not a positive number of 0.01 shares")
 
 
 async def _failed(error: VenueError) -> Answer:

@@ -1,0 +1,74 @@
+"""What the next quotes may be, signed while there is time: those that stand, and one tick up and down.
+
+A mid hardly ever moves further at once. What comes otherwise is signed when it is wanted, as if this were not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from mm_daemon.core.desk import Desk
+from mm_daemon.core.market import Market
+from mm_daemon.core.quotes import Desired, Quote, TwoSidedQuote, quotes_for
+from mm_daemon.core.units import ConditionId, Price
+from mm_daemon.exchange.api import Venue
+
+AFTER_SECS = 0.02
+"""How long what was just sent has the loop for itself: its answers come first."""
+
+
+class Foresight:
+    """Has orders signed ahead, one in each turn of the loop, so that no frame waits for more than one signature."""
+
+    def __init__(self, desk: Desk, venue: Venue) -> None:
+        self._desk = desk
+        self._venue = venue
+        self._wishes: dict[ConditionId, Desired] = {}
+        self._seen: dict[ConditionId, Desired] = {}
+        self._quotes: deque[tuple[Market, Quote]] = deque()
+        self._is_due = False
+
+    def expect(self, wish: Desired) -> None:
+        """A market wants this now: what it may want next is signed a little later, once for each wish."""
+        if wish.quote is None or self._seen.get(wish.market) is wish:
+            return
+        self._seen[wish.market] = self._wishes[wish.market] = wish
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(AFTER_SECS, self._sign_one)
+
+    def _sign_one(self) -> None:
+        while self._quotes or self._wishes:
+            if not self._quotes:
+                market = next(iter(self._wishes))
+                self._quotes.extend(self._next_quotes(self._wishes.pop(market)))
+                continue
+            of, quote = self._quotes.popleft()
+            if self._venue.sign_ahead(of, quote.token, quote.side, quote.price, quote.size):
+                asyncio.get_running_loop().call_soon(self._sign_one)
+                return
+        self._is_due = False
+
+    def _next_quotes(self, wish: Desired) -> list[tuple[Market, Quote]]:
+        """With the market as it is now: its grid may be another one when they are signed."""
+        assert wish.quote is not None
+        state = self._desk.markets[wish.market]
+        market, room = state.market, self._desk.room(state)
+        return [
+            (market, quote)
+            for ticks in (0, 1, -1)
+            for quote in quotes_for(market, _shifted(wish.quote, ticks, market), room)[0]
+        ]
+
+
+def _shifted(quote: TwoSidedQuote, ticks: int, market: Market) -> TwoSidedQuote:
+    """The quote some ticks up or down; a side that would leave the grid is left out."""
+
+    def moved(price: Price | None) -> Price | None:
+        if price is None:
+            return None
+        there = Price(price + ticks * market.tick)
+        return there if market.is_on_grid(there) else None
+
+    return TwoSidedQuote(bid=moved(quote.bid), ask=moved(quote.ask), notional=quote.notional)
