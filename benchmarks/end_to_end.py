@@ -10,11 +10,13 @@ daemon's wake-up and the venue's, and nothing that the venue does with a request
     reprice    the mid moves by one tick: both orders are cancelled and replaced, and the new cannot meet the old
     crossing   the mid moves by more than the spread: one new order would meet an old one, so it waits for the cancel's
                answer, which the venue gives 2 ms after the cancel; "last order" holds that wait
+    watched    the same with a Prometheus that scrapes each second and the daemon's page open
 """
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -51,23 +53,41 @@ def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]
         if stages_file is not None and not quick:
             samples = SAMPLES_OF_STAGES
         amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
-        floor = [] if stages_file else _play(Path(folder), [*amounts, "--floor"], None, is_daemon=False)
-        return floor + _play(Path(folder), amounts, stages_file, is_daemon=True)
+        if stages_file is not None:
+            return _daemon(Path(folder), amounts, ["-m", "benchmarks.stages", str(stages_file)])
+        return [
+            *_floor(Path(folder), [*amounts, "--floor"]),
+            *_daemon(Path(folder), amounts, ["-m", "mm_daemon"]),
+            *_daemon(Path(folder), amounts, ["-m", "mm_daemon"], is_watched=True),
+        ]
 
 
-def _play(folder: Path, options: list[str], stages_file: Path | None, *, is_daemon: bool) -> list[Timing]:
-    """Run one bot against one venue."""
+def _floor(folder: Path, options: list[str]) -> list[Timing]:
+    """Run the floor against a venue."""
+    with (
+        processes.venue("benchmarks.venue", options) as venue,
+        processes.bot(["-m", "benchmarks.floor", venue.url], folder / "bot.log") as bot,
+    ):
+        played = venue.read()
+        bot.stop()
+    return _rows(played)
+
+
+def _daemon(folder: Path, options: list[str], program: list[str], *, is_watched: bool = False) -> list[Timing]:
+    """Run the daemon against a venue; `is_watched` with a scraper and an open page."""
     with processes.venue("benchmarks.venue", options) as venue:
-        if is_daemon:
-            program = ["-m", "benchmarks.stages", str(stages_file)] if stages_file else ["-m", "mm_daemon"]
-            command, environment = processes.daemon(folder, venue.url, [market()], program=program)
-        else:
-            command, environment = ["-m", "benchmarks.floor", venue.url], None
+        command, environment = processes.daemon(folder, venue.url, [market()], program=program)
         with processes.bot(command, folder / "bot.log", environment) as bot:
-            played = msgspec.convert(venue.read(), dict[str, dict[str, list[int]]])
+            with processes.watcher(bot, market().condition_id) if is_watched else nullcontext():
+                played = venue.read()
             bot.stop()
+    return _rows(played, "watched, " if is_watched else "")
+
+
+def _rows(played: object, how: str = "") -> list[Timing]:
+    scenarios = msgspec.convert(played, dict[str, dict[str, list[int]]])
     return [
-        timing("end to end", f"{scenario}: frame to {_TITLES[what]}", times[what])
-        for scenario, times in played.items()
+        timing("end to end", f"{how}{scenario}: frame to {_TITLES[what]}", times[what])
+        for scenario, times in scenarios.items()
         for what in _SHOWN[scenario]
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +83,16 @@ class Bot:
         return self._log.read_text(errors="replace")
 
     @property
+    def url(self) -> str:
+        """Where the daemon's own HTTP server listens, once it does."""
+        deadline = time.monotonic() + STOP_SECS
+        while not (found := re.search(r'"url":"(http[^"]+)"', self.log)):
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed("no HTTP server was logged")
+            time.sleep(0.05)
+        return found[1]
+
+    @property
     def cpu_secs(self) -> float:
         """Processor time of all its threads so far, user and system."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -97,6 +109,21 @@ class Bot:
         """SIGTERM; its exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(STOP_SECS)
+
+
+@contextmanager
+def watcher(running: Bot, market: str) -> Iterator[None]:
+    """Scrape the daemon's metrics and keep its page open while the block lasts.
+
+    Raises:
+        BenchmarkFailed: nothing was seen.
+    """
+    command = [sys.executable, "-m", "benchmarks.watcher", running.url, market]
+    with subprocess.Popen(command, cwd=PACKAGE_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield
+        seen, _ = process.communicate(timeout=STOP_SECS)
+        if process.returncode or not all(msgspec.json.decode(seen).values()):
+            raise BenchmarkFailed(f"the watcher ended with {process.returncode} and saw {seen!r}")
 
 
 @contextmanager
