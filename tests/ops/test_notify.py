@@ -17,10 +17,11 @@ from msgspec import structs
 from mm_daemon.ops import notify
 from mm_daemon.ops.logs import register_secret
 from mm_daemon.ops.notify import Systemd, status_line
-from mm_daemon.ops.observation import Observation, Result, SocketSeen, TaskSeen
+from mm_daemon.ops.observation import Observation, SocketSeen, TaskSeen
 
 from ..given import usd
 from ..tasks.fakes import logs, until
+from .seen import a_result, an_observation
 
 Message = dict[str, str]
 
@@ -70,46 +71,10 @@ def systemd(listener: Listener) -> Systemd:
 
 def seen(age_secs: float = 1.0, **changes: Any) -> Observation:
     """A daemon that is up, whose quoting loop turned `age_secs` ago and counts as stuck after 15."""
-    nothing = Result(0, 0, 0, 0, (0, 0, 0), 0, 0, 0, 0, 0)
-    up = Observation(
-        time_ms=0,
-        version="0",
-        mode="live",
-        strategy="s",
-        wallet="0x0",
-        uptime_secs=1,
-        is_started=True,
-        is_stopping=False,
-        is_synchronised=True,
-        holds=(),
-        halts=(),
-        is_flattening=False,
-        day="2026-11-22",
-        today=nothing,
-        worst=0,
-        day_loss=0,
-        max_daily_loss=0,
-        equity=None,
-        cash=0,
-        exposure=usd(51),
-        max_total_position=usd(1_000),
-        open_orders=0,
-        max_open_orders=100,
-        undecided=0,
-        undecided_secs=0,
-        pending_fills=0,
-        heartbeat_secs=1,
-        reconciled_secs=1,
-        sockets=(SocketSeen("market_0", True, 0, 1, 1), SocketSeen("user", True, 0, 1, 1)),
-        tasks=(TaskSeen("quoting", age_secs, 15), TaskSeen("audit", 1, 90)),
-        counts={},
-        refusals={},
-        requests={},
-        request_errors={},
-        ledger_problem=None,
-        markets=(),
+    up = an_observation(
+        exposure=usd(51), open_orders=0, tasks=(TaskSeen("quoting", age_secs, 15), TaskSeen("audit", 1, 90))
     )
-    return structs.replace(up, **changes)
+    return structs.replace(up, **{"markets": (), **changes})
 
 
 STARTING: dict[str, Any] = {"is_started": False, "is_synchronised": False, "sockets": (), "tasks": ()}
@@ -298,7 +263,7 @@ async def test_the_loop_turns_until_cancelled(listener: Listener, monkeypatch: p
 
 def test_the_status_line_is_for_people() -> None:
     """Markets, orders, position, worst case and the day's result; what stands in the way comes first."""
-    today = Result(-1_230_000, 0, 0, 0, (0, 0, 0), 0, 0, 0, 0, 0)
+    today = a_result(total=-1_230_000)
     line = status_line(seen(today=today, open_orders=2), None)
     assert line == (
         "live: quoting 0 of 0 markets, 2 orders, position $0.00, worst case $51.00 of $1000.00, today -$1.23"
