@@ -6,8 +6,6 @@ Net position is YES minus NO; a YES and a NO together are worth one dollar whate
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from mm_daemon.core.fills import Step
@@ -39,7 +37,7 @@ class Holding(msgspec.Struct):
     """What was held when the daemon started."""
 
 
-class Holdings(NamedTuple):
+class Holdings(msgspec.Struct, frozen=True, gc=False):
     """A position's sizes at one moment, to read; `settled` is what could be sold."""
 
     yes: Size

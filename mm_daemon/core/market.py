@@ -80,7 +80,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_on_grid(self, price: Price) -> bool:
         """Whether an order may have this price: a multiple of the tick, within [tick, 1 - tick]."""
-        return price % self.tick == 0 and self.lowest <= price <= self.highest
+        tick = self.tick
+        return tick <= price <= DOLLAR - tick and price % tick == 0
 
 
 def direction(outcome: Outcome, side: Side) -> Side:

@@ -21,6 +21,8 @@ from mm_daemon.core.units import SIZE_STEP, ConditionId, OrderId, Price, Side, S
 class OrderState(Enum):
     """Where an order is. SENDING, LIVE, UNKNOWN and CANCELLING may rest on the book; all but DEAD are exposure."""
 
+    __hash__ = object.__hash__  # there is one of each; Enum hashes the name, in Python
+
     SENDING = auto()
     """Its bytes may have left; no answer yet."""
     LIVE = auto()
@@ -37,6 +39,8 @@ class OrderState(Enum):
 
 class OrderEvent(Enum):
     """Everything that can happen to an order once it is registered."""
+
+    __hash__ = object.__hash__
 
     ACCEPTED = auto()
     REFUSED = auto()

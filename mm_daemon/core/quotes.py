@@ -47,6 +47,11 @@ class Quote(msgspec.Struct, frozen=True):
     price: Price
     size: Size
 
+    @property
+    def yes_price(self) -> Price:
+        """Its price on the YES axis."""
+        return self.price if self.side is self.direction else mirror(self.price)
+
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What should rest in a market from now on. Empty `quotes`: nothing, and `why` says why not."""

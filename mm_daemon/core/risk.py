@@ -8,7 +8,6 @@ signature; the first that objects names itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import msgspec
 
@@ -35,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How far an order's YES price may be from the mid and from the last trade, in 1/10,000 dollar."""
 
 
-class WorstCase(NamedTuple):
+class WorstCase(msgspec.Struct, frozen=True, gc=False):
     """Net YES in micro-shares if only our bids fill, and if only our asks fill."""
 
     long: int
@@ -46,7 +45,7 @@ class WorstCase(NamedTuple):
         return max(at_risk(self.long, twice_mid), at_risk(self.short, twice_mid))
 
 
-class Commitments(NamedTuple):
+class Commitments(msgspec.Struct, frozen=True, gc=False):
     """What orders may still do at most.
 
     `longer` and `shorter` are the micro-shares they may move the YES position by, `paid` what BUYs may cost, `yes` and
@@ -101,7 +100,7 @@ def room_for(direction: Side, case: WorstCase, cap: Cash, twice_mid: int | None)
     return floor_size(shares - net)
 
 
-class Situation(NamedTuple):
+class Situation(msgspec.Struct, frozen=True):
     """Everything a placement is judged by. Cash and tokens are what no other order of ours has reserved."""
 
     market: Market
@@ -121,11 +120,6 @@ Check = Callable[[Quote, Situation], str | None]
 """Returns the reason against placing the quote now, or None."""
 
 
-def yes_price(quote: Quote, market: Market) -> Price:
-    """The quote's price on the YES axis."""
-    return mirror(quote.price) if market.outcome(quote.token) else quote.price
-
-
 def check_grid(quote: Quote, now: Situation) -> str | None:
     """The price is on the market's grid and the size is at least its minimum."""
     if not now.market.is_on_grid(quote.price):
@@ -140,7 +134,7 @@ def check_worst_case(quote: Quote, now: Situation) -> str | None:
 
 def check_self_match(quote: Quote, now: Situation) -> str | None:
     """The order cannot meet one of ours on the other side, not even one that is being cancelled."""
-    price = yes_price(quote, now.market)
+    price = quote.yes_price
     for order in now.orders:
         if order.may_rest and order.direction is not quote.direction:
             bid, ask = (price, order.yes_price) if quote.direction is Side.BUY else (order.yes_price, price)
@@ -176,7 +170,7 @@ def check_collar(quote: Quote, now: Situation) -> str | None:
     collar, last = now.limits.collar, now.last_trade
     if collar is None:
         return None
-    price = yes_price(quote, now.market)
+    price = quote.yes_price
     if now.twice_mid is not None and abs(2 * price - now.twice_mid) > 2 * collar:
         return "collar_mid"
     if last is not None and min(abs(price - last), abs(price - mirror(last))) > collar:

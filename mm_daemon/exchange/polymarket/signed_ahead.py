@@ -7,7 +7,8 @@ once, because its salt makes its id, and only while it is young: its timestamp i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from mm_daemon.core.units import Price, Side, Size, TokenId
 from mm_daemon.exchange.api import SignedOrder
@@ -20,7 +21,7 @@ MOST_KEPT = 240
 """So many that the markets which came first have theirs; to renew those of a thousand would cost too much."""
 
 
-class Terms(NamedTuple):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """What an order says: two orders of the same terms serve equally."""
 
     token: TokenId
