@@ -24,7 +24,7 @@ MARKET = a_market()
 
 
 class Seconds:
-    """A steady clock that a test sets."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -41,14 +41,13 @@ def an_order(number: int) -> SignedOrder:
     return SignedOrder(order_id(number), TokenId("1"), Side.BUY, Price(number), Size(1), b"{}")
 
 
-def a_venue(monotonic: Seconds, unix_secs: Seconds | None = None) -> PolymarketVenue:
+def a_venue(unix_secs: Seconds) -> PolymarketVenue:
     return PolymarketVenue(
         "http://127.0.0.1:9",
         "",
         private_key=KEY,
         credentials=ApiCredentials("key", "c2VjcmV0", "pass"),
-        unix_ns=lambda: int((unix_secs or monotonic).now * 1e9),
-        monotonic=monotonic,
+        unix_ns=lambda: int(unix_secs.now * 1e9),
     )
 
 
@@ -94,6 +93,16 @@ def test_an_old_order_is_signed_anew() -> None:
         clock.now += waited
         timestamp = int(json.loads(venue.sign(*ask).body)["order"]["timestamp"])
         assert timestamp == int((clock.now - age) * 1000)
+
+
+def test_an_order_from_the_future_is_signed_anew() -> None:
+    """After the wall clock was set back nothing is sent that was signed before."""
+    clock = Seconds()
+    venue = a_venue(clock)
+    ask = (MARKET, MARKET.yes, Side.BUY, cents(49), shares(50))
+    venue.sign_ahead(*ask)
+    clock.now -= 50
+    assert int(json.loads(venue.sign(*ask).body)["order"]["timestamp"]) == int(clock.now * 1000)
 
 
 def test_another_api_key_forgets_what_was_signed_for_the_old_one() -> None:

@@ -35,11 +35,11 @@ class SignedAhead:
     """A bounded stock of signed orders, none older than `LONGEST_KEPT_SECS`.
 
     Args:
-        monotonic: a steady clock in seconds.
+        unix_secs: the wall clock that is signed into orders; one that is set back makes them all too old as well.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, unix_secs: Callable[[], float]) -> None:
+        self._unix_secs = unix_secs
         self._kept: dict[Terms, tuple[SignedOrder, float]] = {}
 
     def __len__(self) -> int:
@@ -48,23 +48,23 @@ class SignedAhead:
     def take(self, terms: Terms) -> SignedOrder | None:
         """An order of these terms, which is nobody else's from now on; None if there is none, or it is too old."""
         kept = self._kept.pop(terms, None)
-        if kept is None or self._monotonic() - kept[1] > LONGEST_KEPT_SECS:
+        if kept is None or not 0 <= self._unix_secs() - kept[1] <= LONGEST_KEPT_SECS:
             return None
         return kept[0]
 
     def wants(self, terms: Terms) -> bool:
         """Whether an order of these terms should be signed: none is there that stays young, and there is room."""
-        now = self._monotonic()
+        now = self._unix_secs()
         kept = self._kept.get(terms)
         if kept is not None:
-            return now - kept[1] > RENEWED_AFTER_SECS
+            return not 0 <= now - kept[1] <= RENEWED_AFTER_SECS
         self._drop_old(now)
         return len(self._kept) < MOST_KEPT
 
     def keep(self, terms: Terms, order: SignedOrder) -> None:
         """Take in an order that was signed just now, in the place of an older one."""
         self._kept.pop(terms, None)  # so that the dictionary is in the order of age
-        self._kept[terms] = (order, self._monotonic())
+        self._kept[terms] = (order, self._unix_secs())
 
     def clear(self) -> None:
         """Forget all: they name an API key that is not ours any more."""
@@ -73,6 +73,6 @@ class SignedAhead:
     def _drop_old(self, now: float) -> None:
         while self._kept:
             terms = next(iter(self._kept))
-            if now - self._kept[terms][1] <= LONGEST_KEPT_SECS:
+            if 0 <= now - self._kept[terms][1] <= LONGEST_KEPT_SECS:
                 return
             del self._kept[terms]

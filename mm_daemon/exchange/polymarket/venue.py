@@ -108,7 +108,7 @@ class PolymarketVenue:
             monotonic=monotonic,
         )
         self._heartbeat = Heartbeat(self._rest)
-        self._ahead = SignedAhead(monotonic)
+        self._ahead = SignedAhead(self._unix_secs)
         self._spenders: dict[TokenId, str] = {}
         self._credentials: ApiCredentials | None = None
         self._orders_sent = self._cancels_sent = self._answers_lost = 0
