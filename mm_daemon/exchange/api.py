@@ -127,15 +127,15 @@ class Venue(Protocol):
         ...
 
     def sign(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> SignedOrder:
-        """Build and sign a post-only GTC order; pure computation, nothing is sent.
+        """Build and sign a post-only GTC order, or take one that is ready; pure computation, nothing is sent.
 
         Raises:
             ValueError: the price is off the market's grid or the size is not a positive number of 0.01 shares.
         """
         ...
 
-    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
-        """This order may be wanted soon: have it ready for `sign`, unless it is. Returns whether that took work.
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> None:
+        """This order may be wanted soon: have it ready for `sign`, unless it is.
 
         Raises:
             ValueError: as `sign`.

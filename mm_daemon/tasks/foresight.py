@@ -36,19 +36,18 @@ class Foresight:
         self._seen[wish.market] = self._wishes[wish.market] = wish
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_later(AFTER_SECS, self._sign_one)
+            asyncio.get_running_loop().call_later(AFTER_SECS, self._take_a_step)
 
-    def _sign_one(self) -> None:
-        while self._quotes or self._wishes:
-            if not self._quotes:
-                market = next(iter(self._wishes))
-                self._quotes.extend(self._next_quotes(self._wishes.pop(market)))
-                continue
-            of, quote = self._quotes.popleft()
-            if self._venue.sign_ahead(of, quote.token, quote.side, quote.price, quote.size):
-                asyncio.get_running_loop().call_soon(self._sign_one)
-                return
-        self._is_due = False
+    def _take_a_step(self) -> None:
+        if self._quotes:
+            market, quote = self._quotes.popleft()
+            self._venue.sign_ahead(market, quote.token, quote.side, quote.price, quote.size)
+        elif self._wishes:
+            self._quotes.extend(self._next_quotes(self._wishes.pop(next(iter(self._wishes)))))
+        else:
+            self._is_due = False
+            return
+        asyncio.get_running_loop().call_soon(self._take_a_step)
 
     def _next_quotes(self, wish: Desired) -> list[tuple[Market, Quote]]:
         """With the market as it is now: its grid may be another one when they are signed."""

@@ -158,8 +158,8 @@ class ScriptedVenue:
         self.signed[order.id] = (market, order)
         return order
 
-    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
-        return False
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> None:
+        pass
 
     def order_allowance(self) -> int:
         return self.orders_left

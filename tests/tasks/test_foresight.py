@@ -26,12 +26,9 @@ class Signing(ScriptedVenue):
         super().__init__()
         self.ahead: list[tuple[TokenId, Side, Price, Size]] = []
 
-    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> None:
         assert market.is_on_grid(price)
-        is_new = (token, side, price, size) not in self.ahead
-        if is_new:
-            self.ahead.append((token, side, price, size))
-        return is_new
+        self.ahead.append((token, side, price, size))
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +89,18 @@ async def test_nothing_wanted_is_nothing_foreseen() -> None:
     Foresight(a_desk(MARKET), venue).expect(Desired(market=MARKET.condition_id, quotes=(), why="test", made_ns=1))
     await asyncio.sleep(0.01)
     assert not venue.ahead
+
+
+async def test_no_turn_of_the_loop_holds_more_than_one_step() -> None:
+    """Wishes of many markets at once are worked off one signature a turn, so that frames have their turns between."""
+    markets = [a_market(number) for number in range(1, 21)]
+    venue = Signing()
+    seer = Foresight(a_desk(*markets), venue)
+    for market in markets:
+        seer.expect(msgspec.structs.replace(a_wish(cents(49), cents(51)), market=market.condition_id))
+    most, seen = 0, 0
+    async with asyncio.timeout(5):
+        while len(venue.ahead) < 6 * len(markets):
+            await asyncio.sleep(0)
+            most, seen = max(most, len(venue.ahead) - seen), len(venue.ahead)
+    assert most == 1

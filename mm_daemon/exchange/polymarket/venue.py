@@ -201,18 +201,16 @@ class PolymarketVenue:
         ready = self._ahead.take(Terms(token, side, price, size, market.neg_risk))
         return ready or self._signer.sign(token, side, price, size, neg_risk=market.neg_risk)
 
-    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> bool:
-        """Have an order ready that may be wanted soon, a young one; returns whether it was signed now.
+    def sign_ahead(self, market: Market, token: TokenId, side: Side, price: Price, size: Size) -> None:
+        """Have an order ready that may be wanted soon, a young one, if there is room for it.
 
         Raises:
             ValueError, RuntimeError: as `sign`.
         """
         _check_terms(market, token, price, size)
         terms = Terms(token, side, price, size, market.neg_risk)
-        is_wanted = self._ahead.wants(terms)
-        if is_wanted:
+        if self._ahead.wants(terms):
             self._ahead.keep(terms, self._signer.sign(token, side, price, size, neg_risk=market.neg_risk))
-        return is_wanted
 
     def order_allowance(self) -> int:
         """How many orders may be sent now in one call."""
