@@ -158,6 +158,7 @@ def _many_markets(amounts: Amounts) -> list[Figure]:
         figures += [
             Figure(f"{name}: burst until each is requoted", burst["secs"], "s"),
             Figure(f"{name}: most orders of one market meanwhile", burst["most_orders_of_one"], "orders"),
+            Figure(f"{name}: markets left out meanwhile", len(burst["left_out"]), "markets"),
             Figure(f"{name}: resident memory", stage.bot.resident_mb, "MB"),
         ]
     return figures
