@@ -7,8 +7,8 @@ daemon's wake-up and the venue's, and nothing that the venue does with a request
 
     floor      a bot without book, decision or signing, on the same libraries (`benchmarks.floor`)
     fresh      the book was one-sided and the quotes were pulled; it comes back and nothing has to be cancelled
-    reprice    the mid moves by one tick: both orders are cancelled and replaced, and the new cannot meet the old; they are
-               among those that the daemon signs ahead, as are those of fresh and not those of crossing
+    reprice    the mid moves by one tick: both orders are cancelled and replaced, and the new cannot meet the old
+               (the new are among those that the daemon signs ahead, as with fresh and unlike crossing)
     crossing   the mid moves by more than the spread: one new order would meet an old one, so it waits for the cancel's
                answer, which the venue gives 2 ms after the cancel; "last order" holds that wait
     watched    the same with a Prometheus that scrapes each second and the daemon's page open
