@@ -138,9 +138,13 @@ class Desk:
         return order
 
     def receive_report(self, report: OrderReport, now_ns: int) -> Order | None:
-        """Take the venue's word on an order; None if it is not one of ours."""
+        """Take the venue's word on an order; None if it is not one of ours. What says nothing new changes nothing."""
+        known = self.orders.get(report.id)
+        if known is None:
+            return None
+        before = known.state, known.matched, known.final
         order = self.orders.receive_report(report, now_ns)
-        if order is not None:
+        if order is not None and (order.state, order.matched, order.final) != before:
             self._order_changed(order)
         return order
 

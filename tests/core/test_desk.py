@@ -7,11 +7,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm_daemon.core.desk import Desk
-from mm_daemon.core.events import OrderReport, OrderStatus, TradeReport, TradeStatus
+from mm_daemon.core.desk import Desk, FillEffect, MarketState
+from mm_daemon.core.events import LevelChanged, OrderReport, OrderStatus, TradeReport, TradeStatus
 from mm_daemon.core.orders import Order, OrderEvent, OrderState, new_order
 from mm_daemon.core.units import Cash, OrderId, Side, Size, TokenId
-from tests.given import NO, YES, a_desk, a_fill, a_market, cents, order_id, shares, usd
+from tests.given import NO, YES, a_desk, a_fill, a_market, book_at, cents, order_id, shares, usd
 
 MARKET = a_market()
 LADDER = (TradeStatus.MATCHED, TradeStatus.MINED, TradeStatus.CONFIRMED)
@@ -134,3 +134,42 @@ def test_at_the_end_nothing_is_owed(seed: int, orders: int) -> None:
     assert (position.yes.held, position.no.held) == (position.yes.settled, position.no.settled)
     rounding = Cash(len(life.messages))
     assert abs(desk.cash - usd(10_000) - position.cash) <= rounding
+
+
+class Witness:
+    """Notes which orders it is told of."""
+
+    def __init__(self) -> None:
+        self.told: list[OrderId] = []
+
+    def order_changed(self, order: Order) -> None:
+        self.told.append(order.id)
+
+    def fill_changed(self, effect: FillEffect, state: MarketState) -> None:
+        raise AssertionError("nothing was filled")
+
+
+def test_a_report_that_says_nothing_new_changes_nothing() -> None:
+    """A read that finds an order as we know it is not told to the ledger, and calls for no look at the market."""
+    desk = a_desk(MARKET)
+    state = book_at(desk, MARKET, 49, 51)
+    order = new_order(MARKET, order_id(1), YES, Side.BUY, cents(48), shares(100), why="test", now_ns=0)
+    desk.register(order)
+    desk.apply(order.id, OrderEvent.ACCEPTED, 1)
+    state.book.begin_look()
+    desk.touch(state)
+    desk.witness = witness = Witness()
+    behind = LevelChanged(MARKET.yes, Side.BUY, cents(40), shares(5))
+
+    def told_and_seen(matched: float) -> tuple[int, bool]:
+        desk.receive_report(
+            OrderReport(
+                id=order.id, market=order.market, token=order.token, side=order.side, price=order.price,
+                size=order.size, matched=shares(matched), status=OrderStatus.LIVE,
+            ),
+            2,
+        )  # fmt: skip
+        return len(witness.told), state.book.receive_change(behind, state.book.time_ms, 3)
+
+    assert told_and_seen(matched=0) == (0, False)
+    assert told_and_seen(matched=10) == (1, True)
