@@ -16,27 +16,46 @@ from mm_daemon.exchange.api import Venue
 
 AFTER_SECS = 0.02
 """How long what was just sent has the loop for itself: its answers come first."""
+MOST_MARKETS = 40
+"""So many that renewing their orders costs little beside everything else."""
 
 
 class Foresight:
-    """Has orders signed ahead, one in each turn of the loop, so that no frame waits for more than one signature."""
+    """Has orders signed ahead, one in each turn of the loop, so that no frame waits for more than one signature.
+
+    Where there are more markets than `MOST_MARKETS`, those whose mid moved last are served.
+    """
 
     def __init__(self, desk: Desk, venue: Venue) -> None:
         self._desk = desk
         self._venue = venue
         self._wishes: dict[ConditionId, Desired] = {}
-        self._seen: dict[ConditionId, Desired] = {}
+        self._served: dict[ConditionId, Desired] = {}
         self._quotes: deque[tuple[Market, Quote]] = deque()
         self._is_due = False
 
     def expect(self, wish: Desired) -> None:
         """A market wants this now: what it may want next is signed a little later, once for each wish."""
-        if wish.quote is None or self._seen.get(wish.market) is wish:
+        if wish.quote is None or not self._serves(wish):
             return
-        self._seen[wish.market] = self._wishes[wish.market] = wish
+        self._wishes[wish.market] = wish
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(AFTER_SECS, self._take_a_step)
+
+    def _serves(self, wish: Desired) -> bool:
+        """Whether this wish is new, and its market among those served; one that a frame has moved takes its place."""
+        served, market = self._served, wish.market
+        if served.get(market) is wish:
+            return False
+        if market not in served and len(served) >= MOST_MARKETS and not wish.arrived_ns:
+            return False
+        if wish.arrived_ns:
+            served.pop(market, None)  # so that the dictionary is in the order of moves
+        served[market] = wish
+        if len(served) > MOST_MARKETS:
+            del served[next(iter(served))]
+        return True
 
     def _take_a_step(self) -> None:
         if self._quotes:

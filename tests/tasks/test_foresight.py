@@ -36,9 +36,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foresight, "AFTER_SECS", 0.0)
 
 
-def a_wish(bid: Price | None, ask: Price | None) -> Desired:
+def a_wish(bid: Price | None, ask: Price | None, market: Market = MARKET, arrived_ns: int = 0) -> Desired:
     quote = TwoSidedQuote(bid=bid, ask=ask, notional=usd(25))
-    return Desired(market=MARKET.condition_id, quotes=(), why="test", made_ns=1, quote=quote)
+    return Desired(market=market.condition_id, quotes=(), why="test", made_ns=1, quote=quote, arrived_ns=arrived_ns)
 
 
 async def test_the_quotes_that_stand_and_their_neighbours_are_signed() -> None:
@@ -104,3 +104,25 @@ async def test_no_turn_of_the_loop_holds_more_than_one_step() -> None:
             await asyncio.sleep(0)
             most, seen = max(most, len(venue.ahead) - seen), len(venue.ahead)
     assert most == 1
+
+
+async def test_of_many_markets_those_that_moved_last_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for more markets, one that a frame moved takes the place of the one that moved the longest
+    ago, and one that only the timer speaks for takes nobody's."""
+    monkeypatch.setattr(foresight, "MOST_MARKETS", 2)
+    first, second, third = (a_market(number) for number in (1, 2, 3))
+    venue = Signing()
+    seer = Foresight(a_desk(first, second, third), venue)
+
+    async def signed(market: Market, arrived_ns: int = 0) -> bool:
+        venue.ahead.clear()
+        seer.expect(a_wish(cents(49), cents(51), market, arrived_ns))
+        seer.expect(a_wish(cents(49), cents(51), last_served, arrived_ns))
+        await until(lambda: any(token in last_served.tokens for token, *_ in venue.ahead), "one that is served")
+        return any(token in market.tokens for token, *_ in venue.ahead)
+
+    last_served = second
+    assert await signed(first)
+    assert not await signed(third)
+    assert await signed(third, arrived_ns=1)
+    assert not await signed(first)

@@ -17,8 +17,8 @@ LONGEST_KEPT_SECS = 10.0
 """What the venue says to an old timestamp is not known; clocks that are off by as much it has to bear anyway."""
 RENEWED_AFTER_SECS = 4.0
 """Below the default interval at which each market is looked at."""
-MOST_KEPT = 240
-"""So many that the markets which came first have theirs; to renew those of a thousand would cost too much."""
+MOST_KEPT = 480
+"""A bound, twice what the markets that are served at a time have: what others had may still stand."""
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
