@@ -182,6 +182,7 @@ class LiquidityProvision:
     def _take(self, config: LiquidityProvisionConfig) -> None:
         self._config = config
         self._terms = Terms.of(config)
+        self._refresh_secs = float(config.refresh_interval_secs)
         self.enabled = config.enabled
         self._quoted: dict[ConditionId, _Quoted] = {}
 
@@ -208,7 +209,7 @@ class LiquidityProvision:
     @property
     def refresh_interval_secs(self) -> float:
         """How often quotes are made anew without any other reason."""
-        return float(self._config.refresh_interval_secs)
+        return self._refresh_secs
 
     def initialize(self, view: View) -> Sequence[Signal]:
         """Look at every market once."""

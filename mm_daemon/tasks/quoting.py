@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -152,31 +152,43 @@ class Quoting:
         self._is_deciding = True
         try:
             self._follow(self._strategy.initialize(self._view))
-            await self._turn_timer()
+            self._set_timer(asyncio.get_running_loop().time(), iter(()))
+            await self._failed.wait()
+            assert self._error is not None
+            raise self._error
         finally:
             self._is_deciding = False
 
-    async def _turn_timer(self) -> None:
-        turns = len(self._desk.markets)
-        loop = asyncio.get_running_loop()
-        next_turn = loop.time()
-        while True:
-            for market in list(self._desk.markets):
-                next_turn += self._strategy.refresh_interval_secs / turns
-                await self._pause(next_turn - loop.time())
-                self.decided_ns = self._clock_ns()
-                self._decide(TimerFired(market))
-            next_turn = max(next_turn, loop.time())
+    def _set_timer(self, before: float, markets: Iterator[ConditionId]) -> None:
+        """Have the next market looked at without any other reason, one part of the refresh interval after `before`.
 
-    async def _pause(self, secs: float) -> None:
-        """Sleep; an error of a look is this loop's error, and ends it at once."""
-        try:
-            async with asyncio.timeout(max(secs, 0)):
-                await self._failed.wait()
-        except TimeoutError:
+        Args:
+            before: when the turn before was due, by the loop's clock; what was missed is not made up for.
+            markets: those whose turn comes before the next round.
+        """
+        loop = asyncio.get_running_loop()
+        due = max(before + self._strategy.refresh_interval_secs / len(self._desk.markets), loop.time())
+        loop.call_at(due, self._turn_timer, due, markets)
+
+    def _turn_timer(self, due: float, markets: Iterator[ConditionId]) -> None:
+        if not self._is_deciding:
             return
-        assert self._error is not None
-        raise self._error
+        market = next(markets, None)
+        if market is None:
+            markets = iter(list(self._desk.markets))
+            market = next(markets)
+        self.decided_ns = self._clock_ns()
+        try:
+            self._decide(TimerFired(market))
+            self._placer.send_now()
+        except Exception as error:  # noqa: BLE001 - see _fail
+            self._fail(error)
+        self._set_timer(due, markets)
+
+    def _fail(self, error: Exception) -> None:
+        """End `run` with this error: a callback of the event loop has nobody else to raise it to."""
+        self._error = self._error or error
+        self._failed.set()
 
     def book_changed(self, state: MarketState) -> None:
         """Have the market looked at, once all frames at hand are read; after those that wait already."""
@@ -199,9 +211,8 @@ class Quoting:
                 if self._clock_ns() > until_ns:
                     break
             self._placer.send_now()
-        except Exception as error:  # noqa: BLE001 - a callback of the event loop has nobody to raise it to: `run` does
-            self._error = self._error or error
-            self._failed.set()
+        except Exception as error:  # noqa: BLE001 - see _fail
+            self._fail(error)
         if self._changed:
             self._look_soon()
 
