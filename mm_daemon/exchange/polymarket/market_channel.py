@@ -29,6 +29,7 @@ from mm_daemon.exchange.polymarket.market_frames import (
     PriceChangeFrame,
     ResolvedFrame,
     TickSizeFrame,
+    UsualChangeFrame,
     book_snapshot,
     last_trade,
     levels_changed,
@@ -39,7 +40,7 @@ from mm_daemon.exchange.polymarket.market_frames import (
 )
 from mm_daemon.exchange.polymarket.wire import UNREADABLE
 
-_CHANGE = msgspec.json.Decoder(PriceChangeFrame)
+_CHANGE = msgspec.json.Decoder(UsualChangeFrame, strict=False)
 _FRAME = msgspec.json.Decoder(MarketFrame | list[MarketFrame])
 _ELEMENT = msgspec.json.Decoder(MarketFrame)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -76,7 +77,7 @@ class PolymarketMarketChannel:
     def __init__(self, url: str, tokens: Sequence[TokenId]) -> None:
         self._url = url
         self._tokens = tuple(dict.fromkeys(tokens))
-        self._is_wanted = frozenset(self._tokens).__contains__
+        self._wanted = frozenset(self._tokens)
         self._keep_alive = KeepAlive()
         self._statistics = ChannelStatistics()
 
@@ -127,7 +128,7 @@ class PolymarketMarketChannel:
         self._statistics.frames += 1
         self._keep_alive.heard()
         try:
-            change = levels_changed(_CHANGE.decode(text), self._is_wanted)
+            change = levels_changed(_CHANGE.decode(text), self._wanted)
         except UNREADABLE:
             return self._receive_any(text)
         if change is None:
@@ -189,12 +190,12 @@ class PolymarketMarketChannel:
 
     def _event(self, frame: MarketFrame) -> MarketEvent | None:
         if isinstance(frame, PriceChangeFrame):
-            return levels_changed(frame, self._is_wanted)
+            return levels_changed(frame, self._wanted)
         if isinstance(frame, NewMarketFrame):
             return new_market(frame)
         if isinstance(frame, ResolvedFrame):
-            return market_resolved(frame) if any(map(self._is_wanted, frame.assets_ids)) else None
-        if not self._is_wanted(frame.asset_id):
+            return market_resolved(frame) if not self._wanted.isdisjoint(frame.assets_ids) else None
+        if frame.asset_id not in self._wanted:
             return None
         if isinstance(frame, BookFrame):
             return book_snapshot(frame)

@@ -5,7 +5,8 @@ Level order is never trusted: documents and recordings disagree about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
+from typing import Annotated
 
 import msgspec
 
@@ -24,7 +25,8 @@ from mm_daemon.core.units import DOLLAR, ConditionId, Price, Side, Size, TokenId
 from mm_daemon.exchange.polymarket.wire import moment_ms, optional_price, optional_size, price_of, side_of, size_of
 
 _NONE = msgspec.Raw(b"null")
-_SPELLINGS_KEPT = 20_000
+_PRICES_KEPT = 20_000
+_SIZES_KEPT = 2_000
 
 _prices: dict[str, Price] = {}
 _sizes: dict[str, Size] = {}
@@ -40,7 +42,7 @@ def cached_price(text: str) -> Price:
     price = _prices.get(text)
     if price is None:
         price = parse_price(text)
-        if len(_prices) < _SPELLINGS_KEPT:
+        if len(_prices) < _PRICES_KEPT:
             _prices[text] = price
     return price
 
@@ -54,7 +56,7 @@ def cached_size(text: str) -> Size:
     size = _sizes.get(text)
     if size is None:
         size = parse_size(text)
-        if len(_sizes) < _SPELLINGS_KEPT:
+        if len(_sizes) < _SIZES_KEPT:
             _sizes[text] = size
     return size
 
@@ -103,6 +105,12 @@ class PriceChangeFrame(msgspec.Struct, tag_field="event_type", tag="price_change
     price_changes: list[ChangeBody]
     market: ConditionId = ConditionId("")
     timestamp: str | int = ""
+
+
+class UsualChangeFrame(PriceChangeFrame, tag_field="event_type", tag="price_change", kw_only=True, gc=False):
+    """The same with its time as the venue writes it; to be decoded with `strict=False`, which reads "1" as 1."""
+
+    timestamp: Annotated[int, msgspec.Meta(ge=10**12, lt=10**13)]
 
 
 class LastTradeFrame(msgspec.Struct, tag_field="event_type", tag="last_trade_price", gc=False):
@@ -185,34 +193,37 @@ def book_snapshot(body: BookBody) -> BookSnapshot:
     )
 
 
-def levels_changed(frame: PriceChangeFrame, is_wanted: Callable[[str], bool]) -> LevelsChanged | None:
-    """The changed levels of the tokens that `is_wanted`; None if there are none.
+def levels_changed(frame: PriceChangeFrame, wanted: Container[TokenId]) -> LevelsChanged | None:
+    """The changed levels of the tokens that are `wanted`; None if there are none.
+
+    Nearly every frame comes by here, so a look into a dictionary stands where a call would be shorter.
 
     Raises:
         ValueError: a number in it cannot be read.
     """
-    changes = [_level_changed(body) for body in frame.price_changes if is_wanted(body.asset_id)]
-    return LevelsChanged(frame.market, _time(frame.timestamp), changes) if changes else None
-
-
-def _level_changed(body: ChangeBody) -> LevelChanged:
-    """One change. Nearly every frame comes by here, and a look into a dictionary is cheaper than a call."""
-    side, price, size = _SIDES.get(body.side), _prices.get(body.price), _sizes.get(body.size)
-    best_bid: Price | None = None
-    best_ask: Price | None = None
-    if body.best_bid and (best_bid := _prices.get(body.best_bid)) is None:
-        best_bid = cached_price(body.best_bid)
-    if body.best_ask and (best_ask := _prices.get(body.best_ask)) is None:
-        best_ask = cached_price(body.best_ask)
-    return LevelChanged(
-        body.asset_id,
-        side_of(body.side) if side is None else side,
-        cached_price(body.price) if price is None else price,
-        cached_size(body.size) if size is None else size,
-        best_bid,
-        DOLLAR if best_ask == 0 else best_ask,
-        body.hash,
-    )
+    changes = []
+    for body in frame.price_changes:
+        if body.asset_id not in wanted:
+            continue
+        side, size = _SIDES.get(body.side), _sizes.get(body.size)
+        bid, ask = body.best_bid, body.best_ask
+        best_bid = (_prices.get(bid) or cached_price(bid)) if bid else None
+        best_ask = (_prices.get(ask) or cached_price(ask) or DOLLAR) if ask else None
+        changes.append(
+            LevelChanged(
+                body.asset_id,
+                side_of(body.side) if side is None else side,
+                _prices.get(body.price) or cached_price(body.price),
+                cached_size(body.size) if size is None else size,
+                best_bid,
+                best_ask,
+                body.hash,
+            )
+        )
+    if not changes:
+        return None
+    time_ms = frame.timestamp if isinstance(frame, UsualChangeFrame) else _time(frame.timestamp)
+    return LevelsChanged(frame.market, time_ms, changes)
 
 
 def last_trade(frame: LastTradeFrame) -> LastTrade:
