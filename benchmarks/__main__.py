@@ -13,6 +13,7 @@ from benchmarks import end_to_end, goals, load, machine, micro, report, stages
 from benchmarks.timing import Figure, Timing
 
 PARTS = ("micro", "end_to_end", "load", "stages")
+COMPARISON = "variants"
 NOTES = (
     "micro: one thread, calls timed one by one, garbage collector off while timing",
     "end to end: venue in another process, single samples, the daemon's own garbage collector setting",
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here as well")
     parser.add_argument("--quick", action="store_true", help="few iterations: shows that it works, not how fast it is")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument(
+        "--only", choices=(*PARTS, COMPARISON), help=f"one part alone; {COMPARISON} is no part of the whole"
+    )
     parser.add_argument(
         "--pause-secs", type=float, help="how long to watch the event loop's pauses under load; the goal speaks of 3600"
     )
@@ -59,6 +62,8 @@ def _timings(part: str, *, quick: bool) -> list[Timing]:
                 return micro.run(log_file, quick=quick)
         if part == "end_to_end":
             return end_to_end.run(quick=quick)
+        if part == COMPARISON:
+            return end_to_end.compare(quick=quick)
         stages_file = Path(folder) / "stages.json"
         end_to_end.run(quick=quick, stages_file=stages_file)
         return stages.read(stages_file)

@@ -25,11 +25,15 @@ import msgspec
 from benchmarks import processes
 from benchmarks.given import market
 from benchmarks.timing import Timing, timing
+from benchmarks.variants import VARIANTS
 
 SAMPLES, WARM_UP = 300, 30
 SAMPLES_OF_STAGES = 100
+SAMPLES_OF_VARIANTS, ROUNDS = 100, 3
 QUICK_SAMPLES, QUICK_WARM_UP = 10, 2
 
+Scenarios = dict[str, dict[str, list[int]]]
+"""Nanoseconds by scenario and by what was waited for."""
 _TITLES = {"first_order": "first order", "last_order": "last order", "cancel": "cancel"}
 _SHOWN = {
     "floor": ("first_order",),
@@ -55,12 +59,30 @@ def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]
             samples = SAMPLES_OF_STAGES
         amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
         if stages_file is not None:
-            return _daemon(Path(folder), amounts, ["-m", "benchmarks.stages", str(stages_file)])
+            return _rows(_played(Path(folder), amounts, ["-m", "benchmarks.stages", str(stages_file)]))
         return [
             *_floor(Path(folder), [*amounts, "--floor"]),
-            *_daemon(Path(folder), amounts, ["-m", "mm_daemon"]),
-            *_daemon(Path(folder), amounts, ["-m", "mm_daemon"], is_watched=True),
+            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"])),
+            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"], is_watched=True), "watched, "),
         ]
+
+
+def compare(*, quick: bool = False) -> list[Timing]:
+    """Measure the daemon with other libraries in its place (see `variants`), all in turns.
+
+    Raises:
+        BenchmarkFailed: a process ended early.
+    """
+    samples, warm_up, rounds = (QUICK_SAMPLES, QUICK_WARM_UP, 1) if quick else (SAMPLES_OF_VARIANTS, WARM_UP, ROUNDS)
+    amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
+    times: dict[str, Scenarios] = {which: {} for which in VARIANTS}
+    for _ in range(rounds):
+        for which, taken in times.items():
+            with tempfile.TemporaryDirectory() as folder:
+                for scenario, played in _played(Path(folder), amounts, ["-m", "benchmarks.variants", which]).items():
+                    for what, more in played.items():
+                        taken.setdefault(scenario, {}).setdefault(what, []).extend(more)
+    return [row for which, taken in times.items() for row in _rows(taken, f"{which}, ")]
 
 
 def _floor(folder: Path, options: list[str]) -> list[Timing]:
@@ -69,26 +91,25 @@ def _floor(folder: Path, options: list[str]) -> list[Timing]:
         processes.venue("benchmarks.venue", options) as venue,
         processes.bot(["-m", "benchmarks.floor", venue.url], folder / "bot.log") as bot,
     ):
-        played = venue.read()
+        played = msgspec.convert(venue.read(), Scenarios)
         bot.stop()
     return _rows(played)
 
 
-def _daemon(folder: Path, options: list[str], program: list[str], *, is_watched: bool = False) -> list[Timing]:
+def _played(folder: Path, options: list[str], program: list[str], *, is_watched: bool = False) -> Scenarios:
     """Run the daemon against a venue; `is_watched` with a scraper and an open page."""
     with processes.venue("benchmarks.venue", options) as venue:
         command, environment = processes.daemon(folder, venue.url, [market()], program=program)
         with processes.bot(command, folder / "bot.log", environment) as bot:
             with processes.watcher(bot, market().condition_id) if is_watched else nullcontext():
-                played = venue.read()
+                played = msgspec.convert(venue.read(), Scenarios)
             bot.stop()
-    return _rows(played, "watched, " if is_watched else "")
+    return played
 
 
-def _rows(played: object, how: str = "") -> list[Timing]:
-    scenarios = msgspec.convert(played, dict[str, dict[str, list[int]]])
+def _rows(played: Scenarios, how: str = "") -> list[Timing]:
     return [
         timing("end to end", f"{how}{scenario}: frame to {_TITLES[what]}", times[what])
-        for scenario, times in scenarios.items()
+        for scenario, times in played.items()
         for what in _SHOWN[scenario]
     ]

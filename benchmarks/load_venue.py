@@ -7,7 +7,7 @@ the clock runs. All change levels behind the touch, which asks nothing of a bot 
 market's touch by one tick, which makes the daemon replace both its quotes. Moved markets get no other frames.
 
     quotes   wait until so many orders rest
-    flood    frames as fast as the bot's sockets take them, then a move: done when the bot has answered it
+    flood    frames as fast as the bot's sockets take them, then a move on each: done when the bot has answered them
     pace     frames at a steady rate, and a move every half second: how fast each was answered
     burst    a move of every market at once: how long until each was requoted, which were left out, and how
              many orders the one with most had
@@ -22,7 +22,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -92,7 +92,12 @@ class Crowd(Venue):
         size, touch = (SHARES, (better, ask)) if is_up else (Size(0), (bid, ask))
         return text_frame(price_change(of, [(Side.BUY, better, size)], touch, self._time_ms).encode())
 
-    def chunks(self, quiet: int) -> Iterator[tuple[Connection, bytes]]:
+    @property
+    def first_of_sockets(self) -> list[Market]:
+        """The first market of each socket."""
+        return list({self.sockets[of.yes]: of for of in reversed(self.markets.values())}.values())
+
+    def chunks(self, quiet: int = 0) -> Iterator[tuple[Connection, bytes]]:
         """Writes of `CHUNK` frames without end, socket by socket; the first `quiet` markets are left out."""
         tapes: dict[Connection, list[Tape]] = {}
         for tape in list(self.tapes.values())[quiet:]:
@@ -125,20 +130,28 @@ class Crowd(Venue):
         return {"first_ns": self.posted[0][1], "orders": len(self.resting)}
 
     async def flood(self, frames: int) -> dict[str, float]:
-        """Frames as fast as they are taken; the clock stops when the bot has answered the move behind them."""
-        moved = next(iter(self.markets.values()))
-        chunks = self.chunks(quiet=0 if len(self.markets) == 1 else 1)
+        """Frames as fast as they are taken; the clock stops when the bot has answered a move behind them on each.
+
+        The moves are taken back, and that is answered too: two moves at once would be none.
+        """
+        moved = self.first_of_sockets
+        chunks = self.chunks()
         began_ns = time.monotonic_ns()
         for _ in range(frames // CHUNK):
             socket, chunk = next(chunks)
             socket.send_text(chunk)
             if not socket.writable.is_set():
                 await socket.writable.wait()
-        sent_ns = time.monotonic_ns()
-        self.sockets[moved.yes].send_text(self.move(moved))
-        secs = (await self.answered(moved, began_ns) - began_ns) / 1e9
-        self.sockets[moved.yes].send_text(self.move(moved))
-        return {"frames": frames, "secs": secs, "sent_secs": (sent_ns - began_ns) / 1e9}
+        last_ns = await self._move_all(moved)
+        await self._move_all(moved)
+        return {"frames": frames, "secs": (last_ns - began_ns) / 1e9}
+
+    async def _move_all(self, moved: Sequence[Market]) -> int:
+        """Move these; returns when the last was answered."""
+        since_ns = time.monotonic_ns()
+        for of in moved:
+            self.sockets[of.yes].send_text(self.move(of))
+        return max([await self.answered(of, since_ns) for of in moved])
 
     async def pace(self, per_sec: float, secs: float, moved: int) -> dict[str, object]:
         """Frames at a steady rate; the first `moved` markets take turns in being moved."""

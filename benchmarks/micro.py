@@ -2,7 +2,7 @@
 
 Inputs come from `given` and are the same in every run. Each call is timed alone (see `timing`: garbage collector off,
 nothing subtracted); what a call needs is prepared outside the clock. "decode + book update" is everything between the
-socket's text and the listener: `PolymarketMarketChannel.receive` inside `Feed.receive`, YES subscribed, both tokens in
+socket's bytes and the listener: `PolymarketMarketChannel.receive` inside `Feed.receive`, YES subscribed, both tokens in
 the frame, as live. "decision" is `Quoting.look_at`: own orders out of the touch, the strategy, routing to orders, the
 slot. Log lines are written as JSON to a file, as live.
 """
@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, pairwise
 from typing import NamedTuple, TextIO
 
+import msgspec
 import structlog
 
 from benchmarks.given import CREDENTIALS, PRIVATE_KEY, Tape, market
-from benchmarks.timing import Timing, measure
+from benchmarks.timing import Operation, Timing, measure, measure_in_turns
 from mm_daemon.core.book import book_hash
 from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.diff import plan
@@ -87,12 +89,12 @@ class _Fed(NamedTuple):
     feed: Feed
     tapes: list[Tape]
 
-    def frames(self) -> Callable[[int], str]:
+    def frames(self) -> Callable[[int], bytes]:
         """The next change of the next market, for `measure`."""
         turn = cycle(self.tapes)
-        return lambda number: next(turn).change()
+        return lambda number: next(turn).change().encode()
 
-    def receive(self, text: str) -> None:
+    def receive(self, text: str | bytes) -> None:
         self.feed.receive(text, time.monotonic_ns())
 
 
@@ -114,22 +116,43 @@ def _fed(desk: Desk, levels: int, listener: BookListener | None = None) -> _Fed:
     return fed
 
 
+class _Entry(msgspec.Struct, gc=False):
+    asset_id: str
+    price: str
+    size: str
+    side: str
+    hash: str
+    best_bid: str
+    best_ask: str
+
+
+class _Change(msgspec.Struct, tag_field="event_type", tag="price_change", gc=False):
+    market: str
+    price_changes: list[_Entry]
+    timestamp: str
+
+
 def _frames(times: int) -> list[Timing]:
-    """From text to books."""
-    decoded = _fed(_desk(), 200)
-    channel = PolymarketMarketChannel("ws://nowhere", [decoded.tapes[0].market.yes])
+    """From bytes to books, what is compared in turns; the frames are made beforehand, as many as are taken."""
     many = 1_000 if times == ITERATIONS else 20
-    timings = [measure("price_change: decode", times, lambda text: channel.receive(text, 0), decoded.frames())]
+    operations: list[Operation] = []
     for markets, levels in ((1, 20), (1, 400), (many, 20)):
         fed = _fed(_desk(markets), levels)
+        made = list(map(fed.frames(), range(times)))
+        if not operations:
+            channel = PolymarketMarketChannel("ws://nowhere", [fed.tapes[0].market.yes])
+            operations = [
+                Operation("price_change: msgspec alone", msgspec.json.Decoder(_Change).decode, made),
+                Operation("price_change: decode", partial(channel.receive, now_ns=0), made),
+            ]
         name = f"price_change: decode + book update, {markets:,} x {levels} levels a side"
-        timings.append(measure(name, times, fed.receive, fed.frames()))
+        operations.append(Operation(name, fed.receive, made))
     fed = _fed(_desk(), 200)
     tape = fed.tapes[0]
-    timings.append(
-        measure("book: decode + book update, 200 levels a side", times // 20, fed.receive, lambda n: tape.snapshot())
-    )
-    return timings
+    return [
+        *measure_in_turns(operations),
+        measure("book: decode + book update, 200 levels a side", times // 20, fed.receive, lambda n: tape.snapshot()),
+    ]
 
 
 async def _decisions(times: int) -> list[Timing]:

@@ -20,7 +20,6 @@ from mm_daemon.core.market import Market
 
 STOP_SECS = 30.0
 PACKAGE_FOLDER = Path(__file__).parent.parent
-TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 
 class BenchmarkFailed(Exception):
@@ -85,18 +84,21 @@ class Bot:
     @property
     def url(self) -> str:
         """Where the daemon's own HTTP server listens, once it does."""
+        return self._wait_for('"url":"(http[^"]+)"')[1]
+
+    def _wait_for(self, pattern: str) -> re.Match[str]:
         deadline = time.monotonic() + STOP_SECS
-        while not (found := re.search(r'"url":"(http[^"]+)"', self.log)):
+        while not (found := re.search(pattern, self.log)):
             if time.monotonic() > deadline:
-                raise BenchmarkFailed("no HTTP server was logged")
+                raise BenchmarkFailed(f"it did not log {pattern}")
             time.sleep(0.05)
-        return found[1]
+        return found
 
     @property
     def cpu_secs(self) -> float:
-        """Processor time of all its threads so far, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SEC
+        """Processor time of all its threads so far, user and system; a thread that ended is not counted any more."""
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     @property
     def resident_mb(self) -> float:
@@ -104,6 +106,15 @@ class Bot:
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         kib = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
         return kib * 1024 / 1e6
+
+    def reload(self) -> None:
+        """SIGHUP; returns when it says that its settings were read again.
+
+        Raises:
+            BenchmarkFailed: it does not say so.
+        """
+        self._process.send_signal(signal.SIGHUP)
+        self._wait_for('"event":"reloaded"')
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""

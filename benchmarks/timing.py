@@ -10,13 +10,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
 WARM_UP = 200
+SLICE = 500
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,36 @@ def timing(group: str, operation: str, times_ns: Sequence[int]) -> Timing:
         p99_us=quantile(ordered, 0.99) / 1000,
         iterations=len(ordered),
     )
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A call and the arguments that it gets one after the other; the first `WARM_UP` of them are not timed."""
+
+    name: str
+    call: Callable[[Any], object]
+    arguments: Sequence[Any]
+
+
+def measure_in_turns(operations: Sequence[Operation], *, group: str = "micro") -> list[Timing]:
+    """Time operations that are compared with each other, a slice of each in turn: the machine's speed changes within
+    a run, and a ratio means something only where both sides had the same share of it."""
+    times: list[list[int]] = [[] for _ in operations]
+    gc.collect()
+    gc.disable()
+    try:
+        for start in range(0, max(len(operation.arguments) for operation in operations), SLICE):
+            for operation, taken in zip(operations, times, strict=True):
+                call = operation.call
+                for argument in operation.arguments[start : start + SLICE]:
+                    started = perf_counter_ns()
+                    call(argument)
+                    taken.append(perf_counter_ns() - started)
+    finally:
+        gc.enable()
+    return [
+        timing(group, operation.name, taken[min(WARM_UP, len(taken) // 2) :])
+        for operation, taken in zip(operations, times, strict=True)
+    ]
 
 
 def measure(
