@@ -189,6 +189,10 @@ def daemon(
         f'[wallet]\nsignature_type = 0\n[state]\ndirectory = "{folder / "state"}"\n[log]\nformat = "json"\n'
         f"[http]\nport = 0\n{more}"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MM_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MM_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     environment["MM_PRIVATE_KEY"] = PRIVATE_KEY
     return [*program, "run", "--config", str(config), "--live"], environment
