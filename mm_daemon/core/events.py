@@ -41,7 +41,6 @@ class LevelChanged(msgspec.Struct, frozen=True, gc=False):
     size: Size
     best_bid: Price | None = None
     best_ask: Price | None = None
-    hash: str = ""
 
 
 class LevelsChanged(msgspec.Struct, frozen=True, gc=False):

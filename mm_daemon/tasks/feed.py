@@ -118,21 +118,18 @@ class Feed:
         self.frames += 1
         self.heard_ns = now_ns
         changed: dict[TokenId, MarketState] = {}
+        states = self._states
         for event in self._channel.receive(text, now_ns):
-            if type(event) is LevelsChanged:
-                self._apply_levels(event, now_ns, changed)
+            if type(event) is LevelsChanged:  # what nearly every frame is
+                time_ms = event.time_ms
+                for change in event.changes:
+                    state = states.get(change.token)
+                    if state is not None and state.book.receive_change(change, time_ms, now_ns):
+                        changed[change.token] = state
             elif (state := self._apply(event, now_ns)) is not None:
                 changed[state.book.token] = state
         for state in changed.values():
             self._listener.book_changed(state)
-
-    def _apply_levels(self, event: LevelsChanged, now_ns: int, changed: dict[TokenId, MarketState]) -> None:
-        """Apply what nearly every frame is; markets where somebody has to look again go into `changed`."""
-        states, time_ms = self._states, event.time_ms
-        for change in event.changes:
-            state = states.get(change.token)
-            if state is not None and state.book.receive_change(change, time_ms, now_ns):
-                changed[change.token] = state
 
     def _apply(self, event: MarketEvent, now_ns: int) -> MarketState | None:
         """Apply one event; returns the market whose book it changed."""

@@ -20,9 +20,6 @@ class ChannelStatistics(msgspec.Struct):
     for one log line a kind.
     """
 
-    frames: int = 0
-    events: int = 0
-    connections: int = 0
     pongs: int = 0
     malformed: dict[str, int] = {}
     unknown: dict[str, int] = {}

@@ -101,7 +101,6 @@ class PolymarketMarketChannel:
 
     def connected(self, now_ns: int) -> list[str]:
         """A socket is open: the subscription to send first."""
-        self._statistics.connections += 1
         self._keep_alive.connected(now_ns)
         return [_text({"type": "market", "assets_ids": self._tokens, "custom_feature_enabled": True})]
 
@@ -125,16 +124,12 @@ class PolymarketMarketChannel:
 
     def receive(self, text: str | bytes, now_ns: int) -> list[MarketEvent]:
         """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
-        self._statistics.frames += 1
         self._keep_alive.heard()
         try:
             change = levels_changed(_CHANGE.decode(text), self._wanted)
         except UNREADABLE:
             return self._receive_any(text)
-        if change is None:
-            return []
-        self._statistics.events += 1
-        return [change]
+        return [] if change is None else [change]
 
     def _receive_any(self, text: str | bytes) -> list[MarketEvent]:
         try:
@@ -144,7 +139,6 @@ class PolymarketMarketChannel:
         events: list[MarketEvent] = []
         for element in frame if isinstance(frame, list) else (frame,):
             self._add_event(events, element, text)
-        self._statistics.events += len(events)
         return events
 
     def _receive_by_element(self, text: str | bytes) -> list[MarketEvent]:
@@ -169,7 +163,6 @@ class PolymarketMarketChannel:
                 count_malformed(self._statistics, kind, bytes(element))
                 continue
             self._add_event(events, frame, bytes(element))
-        self._statistics.events += len(events)
         return events
 
     def _receive_control(self, text: str | bytes) -> None:

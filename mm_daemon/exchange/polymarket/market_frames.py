@@ -94,7 +94,6 @@ class ChangeBody(msgspec.Struct, gc=False):
     price: str
     size: str
     side: str
-    hash: str = ""
     best_bid: str | None = None
     best_ask: str | None = None
 
@@ -217,7 +216,6 @@ def levels_changed(frame: PriceChangeFrame, wanted: Container[TokenId]) -> Level
                 cached_size(body.size) if size is None else size,
                 best_bid,
                 best_ask,
-                body.hash,
             )
         )
     if not changes:

@@ -88,7 +88,6 @@ class PolymarketUserChannel:
 
         There is no `markets` key: an empty list there would mute trades.
         """
-        self._statistics.connections += 1
         self._keep_alive.connected(now_ns)
         auth = {
             "apiKey": self._credentials.key,
@@ -107,7 +106,6 @@ class PolymarketUserChannel:
 
     def receive(self, text: str | bytes, now_ns: int) -> list[UserEvent]:
         """Turn one frame into events; what cannot be read is counted in `statistics().malformed` and dropped."""
-        self._statistics.frames += 1
         self._keep_alive.heard()
         if is_control(text):
             self._receive_control(text)
@@ -121,7 +119,6 @@ class PolymarketUserChannel:
         events: list[UserEvent] = []
         for element in elements:
             self._add_event(events, element)
-        self._statistics.events += len(events)
         return events
 
     def _receive_control(self, text: str | bytes) -> None:
