@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS if options.only is None else (options.only,):
         if part == "load":
             figures += load.run(quick=options.quick, pause_secs=options.pause_secs)
+        elif part == COMPARISON:
+            timings += end_to_end.compare(quick=options.quick)
+            figures += load.compare(quick=options.quick)
         else:
             timings += _timings(part, quick=options.quick)
     run = report.Run(
@@ -62,8 +65,6 @@ def _timings(part: str, *, quick: bool) -> list[Timing]:
                 return micro.run(log_file, quick=quick)
         if part == "end_to_end":
             return end_to_end.run(quick=quick)
-        if part == COMPARISON:
-            return end_to_end.compare(quick=quick)
         stages_file = Path(folder) / "stages.json"
         end_to_end.run(quick=quick, stages_file=stages_file)
         return stages.read(stages_file)

@@ -23,6 +23,7 @@ import msgspec
 from benchmarks import pauses, processes
 from benchmarks.given import market
 from benchmarks.timing import Figure, quantile
+from benchmarks.variants import VARIANTS
 
 MANY = 1000
 SOME = 50
@@ -31,6 +32,7 @@ PACE_PER_SEC = 500
 FAST_PER_SEC = 20_000
 SETTLE_SECS = 1.0
 ROUNDS = 5
+ROUNDS_OF_VARIANTS = 3
 IMPORTS = (
     "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.process, mm_daemon.connection; "
     "mm_daemon.connection.load_client(); print(time.perf_counter() - began)"
@@ -75,6 +77,21 @@ def run(*, quick: bool = False, pause_secs: float | None = None) -> list[Figure]
         *_start_and_stop(),
         *_pauses(amounts),
     ]
+
+
+def compare(*, quick: bool = False) -> list[Figure]:
+    """Measure one market with other libraries in the daemon's place (see `variants`), all in turns."""
+    amounts = QUICK if quick else Amounts()
+    found: dict[str, list[float]] = {}
+    for _ in range(1 if quick else ROUNDS_OF_VARIANTS):
+        for which in VARIANTS:
+            with _daemon(1, ("-m", "benchmarks.variants", which)) as stage:
+                _quoted(stage, 2)
+                found.setdefault(f"{which}: CPU for 1,000 deep frames", []).append(
+                    _cpu_for_1000(stage, amounts.pace_secs)
+                )
+                found.setdefault(f"{which}: frames taken", []).append(_flood(stage, amounts.frames))
+    return [Figure(what, median(values), "ms" if "CPU" in what else "frames/s") for what, values in found.items()]
 
 
 @contextmanager
