@@ -36,15 +36,18 @@ class Foresight:
 
     def expect(self, wish: Desired) -> None:
         """A market wants this now: what it may want next is signed a little later, once for each wish."""
-        if wish.quote is None or not self._serves(wish):
+        if wish.quote is None or not self._take_up(wish):
             return
         self._wishes[wish.market] = wish
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(AFTER_SECS, self._take_a_step)
 
-    def _serves(self, wish: Desired) -> bool:
-        """Whether this wish is new, and its market among those served; one that a frame has moved takes its place."""
+    def _take_up(self, wish: Desired) -> bool:
+        """Put a wish in the place of its market's last one; False if it is the same, or its market is not served.
+
+        Where there is no more room, a market that a frame has moved takes the place of the one moved the longest ago.
+        """
         served, market = self._served, wish.market
         if served.get(market) is wish:
             return False
