@@ -272,3 +272,18 @@ def test_urls_that_are_none(url: str) -> None:
     """A URL without host, or of another scheme, is refused at once."""
     with pytest.raises(ValueError):
         Connections(URL(url), connect_timeout_secs=1.0)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_lost_at_the_very_end_does_not_keep_it_open(venue: RawVenue, turns: int) -> None:
+    """Whatever turn of the loop the close comes in after a loss, it ends, and nothing is opened again behind it."""
+    venue.react = silence
+    async with to(venue.port) as connections:
+        await warm(connections)
+        with pytest.raises(Unknown):
+            await post(connections, deadline_secs=0.01)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(3):
+            await connections.close()
+    assert connections.statistics().open == 0
