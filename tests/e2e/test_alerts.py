@@ -60,7 +60,7 @@ async def test_a_lost_user_channel_and_market_feed_are_told_and_resolved(scene: 
         await receiver.told("user_channel_down", secs=20)
         await receiver.told("feed_down", secs=5)
         await scene.line.open()
-        await receiver.told("user_channel_down", secs=30, resolved=True)
+        await receiver.told("user_channel_down", secs=45, resolved=True)  # the longest back-off is 30
         await receiver.told("feed_down", secs=30, resolved=True)  # each socket has a back-off of its own
         assert await daemon.stop() == STOPPED
 
