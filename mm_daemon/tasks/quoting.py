@@ -181,9 +181,9 @@ class Quoting:
         try:
             self._decide(TimerFired(market))
             self._placer.send_now()
+            self._set_timer(due, markets)
         except Exception as error:  # noqa: BLE001 - see _fail
             self._fail(error)
-        self._set_timer(due, markets)
 
     def _fail(self, error: Exception) -> None:
         """End `run` with this error: a callback of the event loop has nobody else to raise it to."""
