@@ -34,8 +34,8 @@ SETTLE_SECS = 1.0
 ROUNDS = 5
 ROUNDS_OF_VARIANTS = 3
 IMPORTS = (
-    "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.process, mm_daemon.connection; "
-    "mm_daemon.connection.load_client(); print(time.perf_counter() - began)"
+    "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.config, mm_daemon.loading; "
+    "mm_daemon.loading.load_daemon(); print(time.perf_counter() - began)"
 )
 
 

@@ -1,7 +1,7 @@
 """The daemon with another library in one place: `python -m benchmarks.variants WHICH run --config X --live`.
 
-shipped      as it is: picows for market data, uvloop
-websockets   market data by websockets, which the daemon falls back on where picows is missing
+shipped      as it is: picows for both websockets, uvloop
+websockets   both by websockets, which the daemon falls back on where picows is missing
 asyncio      the standard library's event loop
 """
 
@@ -16,8 +16,9 @@ from typing import Any
 
 
 def _listen_by_websockets() -> None:
-    feed, socket = importlib.import_module("mm_daemon.tasks.feed"), importlib.import_module("mm_daemon.tasks.socket")
-    _replace(feed, "quickest", lambda: socket.over_websockets)
+    spare = importlib.import_module("mm_daemon.tasks.spare_socket")
+    for name in ("feed", "user_feed"):
+        _replace(importlib.import_module(f"mm_daemon.tasks.{name}"), "quickest", lambda: spare.over_websockets)
 
 
 def _run_on_asyncio() -> None:

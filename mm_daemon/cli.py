@@ -89,17 +89,19 @@ def run(
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     from mm_daemon.config import load_config
-    from mm_daemon.ops.logs import configure_logging
+    from mm_daemon.loading import load_daemon
 
     settings = load_config(config)
     check_two_steps(settings, live)
+    load_daemon()
+
+    from mm_daemon.alerting import load_webhook
+    from mm_daemon.ops.logs import configure_logging
+    from mm_daemon.process import run_daemon
+
     configure_logging(settings.log.level, settings.log.format)
     private_key = _take_private_key() if live else None
     http_token = _take_http_token(settings)
-
-    from mm_daemon.alerting import load_webhook
-    from mm_daemon.process import run_daemon
-
     webhook = load_webhook(settings)
     raise typer.Exit(run_daemon(settings, private_key=private_key, http_token=http_token, webhook=webhook))
 

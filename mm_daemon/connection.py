@@ -29,17 +29,6 @@ class Connection(msgspec.Struct):
     user_channel: Callable[[], UserChannel]
 
 
-def load_client() -> None:
-    """Import what a daemon needs beyond its own core: a moment's work, for a thread beside the loop."""
-    from mm_daemon import watching  # noqa: F401
-    from mm_daemon.exchange.polymarket import venue  # noqa: F401
-    from mm_daemon.exchange.polymarket.official import official_module
-    from mm_daemon.tasks.socket import quickest
-
-    official_module("config")
-    quickest()
-
-
 def polymarket(config: Config, private_key: PrivateKey, desk: Desk) -> Connection:
     """The connection to Polymarket, or to anything that speaks its wire at the configured URLs."""
     from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel

@@ -13,7 +13,7 @@ import uvloop
 from mm_daemon.alerting import alerting
 from mm_daemon.app import Daemon, ExitCode
 from mm_daemon.config import Config
-from mm_daemon.connection import load_client, polymarket
+from mm_daemon.connection import polymarket
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.http_token import HttpToken
 from mm_daemon.ops.notify import Systemd
@@ -47,7 +47,6 @@ async def live(
         The exit code.
     """
     plugin, settings = load_strategy_settings(config)
-    await asyncio.to_thread(load_client)
     daemon = Daemon(
         config,
         plugin(settings),

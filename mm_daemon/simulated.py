@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import msgspec
 from mm_daemon.app import Daemon
 from mm_daemon.books import ledger_file
 from mm_daemon.config import Config
-from mm_daemon.connection import load_client
 from mm_daemon.credentials import PrivateKey
 from mm_daemon.http_token import HttpToken
 from mm_daemon.ops.webhooks import Webhook
@@ -52,11 +50,9 @@ async def simulated(
     """Run a daemon with a throw-away key against a built-in exchange that lives as long as it does."""
     sim = config.sim
     forget_world(config.state_directory)
-    loading = asyncio.create_task(asyncio.to_thread(load_client))  # while the exchange starts
     async with exchange_beside(
         markets=sim.markets, seed=sim.seed, speed=float(sim.speed), starting_cash_usd=str(sim.starting_cash_usd)
     ) as url:
-        await loading
         return await live(
             sim_config(config, url), PrivateKey(secrets.token_hex(32)), watch, config, http_token, webhook
         )

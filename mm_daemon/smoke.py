@@ -15,7 +15,7 @@ import uvloop
 
 from mm_daemon.app import ExitCode
 from mm_daemon.config import Config, ConfigError
-from mm_daemon.connection import Connection, load_client, polymarket
+from mm_daemon.connection import Connection, polymarket
 from mm_daemon.core.desk import Desk
 from mm_daemon.core.units import Cash
 from mm_daemon.credentials import PrivateKey
@@ -59,7 +59,6 @@ async def _smoke(config: Config, private_key: PrivateKey, refs: Sequence[str]) -
     on_stop(begun.cancel)
     connection: Connection | None = None
     try:
-        await asyncio.to_thread(load_client)
         connection = _connect(config, private_key)
         with _lock(config, connection.wallet):
             return await _try(Trial(connection, refs))

@@ -43,7 +43,7 @@ from mm_daemon.exchange.errors import (
 )
 from mm_daemon.ops.logs import redact_text
 from mm_daemon.tasks.shutdown import ABSENCE_NS, ABSENCE_READS
-from mm_daemon.tasks.socket import keep_connected
+from mm_daemon.tasks.socket import keep_connected, quickest
 
 FAR_FROM_TOUCH = Price(500)
 """Others' best bid has to be this much above ours, five cents."""
@@ -142,7 +142,7 @@ class Trial:
         await self._step("account", self._check_account())
         market, outcome = await self._step("market", self._choose())
         ear = Ear(channel := self._connection.user_channel())
-        listening = asyncio.create_task(keep_connected("user", channel, ear))
+        listening = asyncio.create_task(keep_connected("user", channel, ear, quickest()))
         try:
             await self._step("user channel open", ear.is_open.wait())
             await self._live(market, outcome, ear)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from mm_daemon.exchange.polymarket import connections
+from mm_daemon.tasks import quick_socket, spare_socket
 
 
 def certificate(folder: Path, name: str) -> Path:
@@ -26,3 +30,10 @@ def certificate(folder: Path, name: str) -> Path:
     )
     file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
     return file
+
+
+def trust(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process's connections trust what the file certifies, until the test's end."""
+    trusted = ssl.create_default_context(cafile=str(file))
+    for module in (connections, quick_socket, spare_socket):
+        monkeypatch.setattr(module, "trusted", lambda: trusted)

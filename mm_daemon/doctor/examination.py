@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from mm_daemon.config import Config, ConfigError, load_config
-from mm_daemon.connection import load_client, polymarket
+from mm_daemon.connection import polymarket
 from mm_daemon.core.desk import Desk
 from mm_daemon.core.market import Market
 from mm_daemon.core.units import Cash
@@ -207,7 +207,6 @@ class Examination:
         return ok(source)
 
     async def _make_venue(self) -> Seen:
-        await asyncio.to_thread(load_client)
         assert self._key is not None
         config = self._config
         venue = polymarket(config, self._key, Desk(config.risk.limits(Cash(0), Cash(0)))).venue

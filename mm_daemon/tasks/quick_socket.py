@@ -17,6 +17,7 @@ import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
 from mm_daemon.exchange.api import Channel
+from mm_daemon.exchange.tls import trusted
 from mm_daemon.tasks import socket as shell
 from mm_daemon.tasks.socket import CONNECT_SECS, MAX_FRAME_BYTES, Listener, texts_due
 
@@ -114,6 +115,7 @@ async def _connect(channel: Channel, listener: Listener) -> WSTransport:
         transport, _ = await picows.ws_connect(
             lambda: frames,
             channel.url,
+            ssl_context=trusted() if channel.url.startswith("wss:") else None,
             socket_factory=open_socket,
             websocket_handshake_timeout=None,  # the caller has one over all of it
             max_redirects=0,

@@ -16,7 +16,7 @@ from mm_daemon.core.desk import Desk, FillEffect
 from mm_daemon.core.events import OrderReport, TradeReport
 from mm_daemon.core.units import ConditionId, format_price, format_size
 from mm_daemon.exchange.api import UserChannel
-from mm_daemon.tasks.socket import keep_connected
+from mm_daemon.tasks.socket import keep_connected, quickest
 
 HOLD = "user_channel_down"
 
@@ -90,7 +90,7 @@ class UserFeed:
     async def run(self) -> None:
         """Listen until cancelled; read everything anew after each connection."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(keep_connected("user", self._channel, self))
+            group.create_task(keep_connected("user", self._channel, self, quickest()))
             group.create_task(self._synchronise_when_opened())
 
     async def _synchronise_when_opened(self) -> None:

@@ -17,7 +17,7 @@ from mm_daemon.exchange.errors import Unknown, Unreachable
 from mm_daemon.exchange.polymarket import connections as module
 from mm_daemon.exchange.polymarket.connections import KEPT_OPEN, MOST_OPEN, Connections
 from mm_daemon.exchange.polymarket.http1 import Answer, request_bytes
-from tests.certificates import certificate
+from tests.certificates import certificate, trust
 from tests.tasks.fakes import until
 
 from .raw_venue import RawVenue, Reaction, answer, half, hang_up, raw_venue, reset, silence, stuck
@@ -252,7 +252,7 @@ async def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, i
     """Only a certificate for the server's name from an authority that we trust is talked to."""
     file = certificate(tmp_path, name)
     if is_trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        trust(file, monkeypatch)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)
     async with raw_venue(tls) as venue, to(venue.port, "https", "localhost") as connections:

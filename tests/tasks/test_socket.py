@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from mm_daemon.tasks import quick_socket
+from mm_daemon.tasks import quick_socket, spare_socket
 from mm_daemon.tasks import socket as shell
 from mm_daemon.tasks.quick_socket import over_picows
-from mm_daemon.tasks.socket import Listen, keep_connected, over_websockets, quickest
-from tests.certificates import certificate
+from mm_daemon.tasks.socket import Listen, keep_connected, quickest
+from mm_daemon.tasks.spare_socket import over_websockets
+from tests.certificates import certificate, trust
 
 from .fakes import logs, until
 
@@ -298,7 +299,7 @@ async def test_frames_that_must_not_be(listen: Listen, wrong: bytes) -> None:
 
 async def test_a_message_of_too_many_fragments(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound holds for the whole message, not for each fragment."""
-    for module in (shell, quick_socket):
+    for module in (quick_socket, spare_socket):
         monkeypatch.setattr(module, "MAX_FRAME_BYTES", 1000)
     chunks = [frame(b"x" * 400, 0x01), *[frame(b"x" * 400, 0x00)] * 3, frame(b"x", 0x80)]
     async with raw(listen, *chunks) as ear:
@@ -358,7 +359,7 @@ async def test_certificates(listen: Listen, tmp_path: Path, monkeypatch: pytest.
     """wss is spoken only with who can show a certificate that we trust."""
     file = certificate(tmp_path, "localhost")
     if is_trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        trust(file, monkeypatch)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)
     with logs() as lines:

@@ -11,7 +11,6 @@ import contextlib
 import random
 import select
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -22,6 +21,7 @@ from yarl import URL
 
 from mm_daemon.exchange.errors import Unknown, Unreachable, VenueError
 from mm_daemon.exchange.polymarket.http1 import Answer, AnswerReader
+from mm_daemon.exchange.tls import trusted
 
 KEPT_OPEN = 4
 """Connections held open ahead: an order, its cancel and a heartbeat go at once."""
@@ -201,7 +201,7 @@ class Connections:
         if url.scheme not in ("http", "https") or not url.raw_host or not url.port:
             raise ValueError(f"{url.scheme!r} is not a server's URL")
         self._host, self._port = url.raw_host, url.port
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._tls = trusted() if url.scheme == "https" else None
         self._connect_timeout = connect_timeout_secs
         self._open: set[Connection] = set()
         self._idle: deque[Connection] = deque()
