@@ -13,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import msgspec
 
@@ -32,6 +32,7 @@ PACE_PER_SEC = 500
 FAST_PER_SEC = 20_000
 SETTLE_SECS = 1.0
 ROUNDS = 5
+TURNS = 40
 ROUNDS_OF_VARIANTS = 3
 IMPORTS = (
     "import time; began = time.perf_counter(); import mm_daemon.cli, mm_daemon.config, mm_daemon.loading; "
@@ -42,7 +43,7 @@ IMPORTS = (
 class Amounts(msgspec.Struct, frozen=True):
     """How much of everything."""
 
-    pace_secs: float = 20.0
+    pace_secs: float = 60.0
     fast_secs: float = 10.0
     frames: int = 400_000
     pause_secs: float = 60.0
@@ -72,8 +73,8 @@ def run(*, quick: bool = False, pause_secs: float | None = None) -> list[Figure]
     if pause_secs is not None:
         amounts = msgspec.structs.replace(amounts, pause_secs=pause_secs)
     return [
-        *_one_market(amounts),
-        *_many_markets(amounts),
+        *_one_and_many(amounts),
+        *_reactions(amounts),
         *_start_and_stop(),
         *_pauses(amounts),
     ]
@@ -82,16 +83,18 @@ def run(*, quick: bool = False, pause_secs: float | None = None) -> list[Figure]
 def compare(*, quick: bool = False) -> list[Figure]:
     """Measure one market with other libraries in the daemon's place (see `variants`), all in turns."""
     amounts = QUICK if quick else Amounts()
-    found: dict[str, list[float]] = {}
-    for _ in range(1 if quick else ROUNDS_OF_VARIANTS):
-        for which in VARIANTS:
-            with _daemon(1, ("-m", "benchmarks.variants", which)) as stage:
-                _quoted(stage, 2)
-                found.setdefault(f"{which}: CPU for 1,000 deep frames", []).append(
-                    _cpu_for_1000(stage, amounts.pace_secs)
-                )
-                found.setdefault(f"{which}: frames taken", []).append(_flood(stage, amounts.frames))
-    return [Figure(what, median(values), "ms" if "CPU" in what else "frames/s") for what, values in found.items()]
+    with ExitStack() as stack:
+        stages = {which: stack.enter_context(_daemon(1, ("-m", "benchmarks.variants", which))) for which in VARIANTS}
+        for stage in stages.values():
+            _quoted(stage, 2)
+        cpu = _cpu_for_1000(
+            {f"{which}: CPU for 1,000 deep frames": stage for which, stage in stages.items()}, amounts.pace_secs
+        )
+        rates: dict[str, list[float]] = {}
+        for _ in range(1 if quick else ROUNDS_OF_VARIANTS):
+            for which, stage in stages.items():
+                rates.setdefault(which, []).append(_flood(stage, amounts.frames))
+    return [*cpu, *[Figure(f"{which}: frames taken", median(found), "frames/s") for which, found in rates.items()]]
 
 
 @contextmanager
@@ -125,24 +128,33 @@ def _quoted(stage: _Stage, orders: int, secs: float = 30.0) -> float:
     return float(answer["first_ns"] - stage.spawned_ns) / 1e9
 
 
-def _cpu_for_1000(stage: _Stage, secs: float) -> float:
-    """Processor milliseconds for each 1,000 frames at a steady pace, less what is used in an equal time without them.
+def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float) -> list[Figure]:
+    """Processor milliseconds of each bot for 1,000 frames at a steady pace, less what it uses without them.
 
-    The median of short stretches with a rest after each: the machine's speed changes from one second to another, and
-    now and then the daemon reads the state of a thousand markets. Before all come frames at ten times that pace: the
-    first one after an order of ours makes the daemon look at its market again, and of a thousand markets hardly one
-    would be past that.
+    They take turns, each being sent to while the others rest, because the machine's speed changes from one second to
+    another; the median of many, because now and then a daemon reads the state of a thousand markets. Before all come
+    frames at ten times that pace: the first one after an order of ours makes the daemon look at its market again, and
+    of a thousand markets hardly one would be past that.
+
+    Args:
+        stages: by the name of the figure.
+        secs: how long each is sent to, all turns together.
     """
-    stage.venue.tell(do="pace", per_sec=10 * PACE_PER_SEC, secs=secs / 5, moved=0)
+    for stage in stages.values():
+        stage.venue.tell(do="pace", per_sec=10 * PACE_PER_SEC, secs=secs / 10, moved=0)
     time.sleep(SETTLE_SECS)
-    found: list[float] = []
-    for _ in range(ROUNDS):
-        began = stage.bot.cpu_secs
-        sent = stage.venue.tell(do="pace", per_sec=PACE_PER_SEC, secs=secs / ROUNDS, moved=0)
-        between = stage.bot.cpu_secs
-        stage.venue.tell(do="pace", per_sec=0, secs=secs / ROUNDS, moved=0)
-        found.append((2 * between - began - stage.bot.cpu_secs) / int(sent["frames"]) * 1e6)
-    return median(found)
+    found: dict[str, list[float]] = {what: [] for what in stages}
+    for _ in range(TURNS):
+        used: dict[str, dict[str, float]] = {what: {} for what in stages}
+        for turn, stage in stages.items():
+            began = {what: each.bot.cpu_secs for what, each in stages.items()}
+            frames = int(stage.venue.tell(do="pace", per_sec=PACE_PER_SEC, secs=secs / TURNS, moved=0)["frames"])
+            for what, each in stages.items():
+                used[what][turn] = (each.bot.cpu_secs - began[what]) / frames
+        for what in stages:
+            busy = used[what].pop(what)
+            found[what].append((busy - fmean(used[what].values())) * 1e6)
+    return [Figure(what, median(values), "ms") for what, values in found.items()]
 
 
 def _slow_timer(stage: _Stage, secs: float) -> None:
@@ -164,50 +176,48 @@ def _flood(stage: _Stage, frames: int) -> float:
     return float(answer["frames"] / answer["secs"])
 
 
-def _one_market(amounts: Amounts) -> list[Figure]:
-    with _floor() as floor:
-        floor_cpu = _cpu_for_1000(floor, amounts.pace_secs)
-        floor_rate = _flood(floor, amounts.frames)
-    with _daemon(1) as stage:
-        _quoted(stage, 2)
-        cpu = _cpu_for_1000(stage, amounts.pace_secs)
-        rate = _flood(stage, amounts.frames)
+def _one_and_many(amounts: Amounts) -> list[Figure]:
+    """One market beside the floor, then a thousand beside both."""
+    name = f"{amounts.many:,} markets"
+    with _floor() as floor, _daemon(1) as one:
+        _quoted(one, 2)
+        rates = {"floor": _flood(floor, amounts.frames), "one market": _flood(one, amounts.frames)}
+        with _daemon(amounts.many) as many:
+            _quoted(many, 2 * amounts.many, secs=300)
+            rates[name] = _flood(many, amounts.frames)
+            burst = many.venue.tell(do="burst")
+            memory = many.bot.resident_mb
+            many.venue.tell(do="burst")  # every touch is back where frames say that it is
+            _slow_timer(many, amounts.pace_secs / 5)
+            cpu = _cpu_for_1000(
+                {
+                    "floor: CPU for 1,000 frames": floor,
+                    "one market: CPU for 1,000 deep frames": one,
+                    f"{name}: CPU for 1,000 deep frames": many,
+                },
+                amounts.pace_secs,
+            )
     return [
-        Figure("floor: CPU for 1,000 frames", floor_cpu, "ms"),
-        Figure("one market: CPU for 1,000 deep frames", cpu, "ms"),
-        Figure("floor: frames taken", floor_rate, "frames/s"),
-        Figure("one market: frames taken", rate, "frames/s"),
+        *cpu,
+        *[Figure(f"{what}: frames taken", rate, "frames/s") for what, rate in rates.items()],
+        Figure(f"{name}: burst until each is requoted", burst["secs"], "s"),
+        Figure(f"{name}: most orders of one market meanwhile", burst["most_orders_of_one"], "orders"),
+        Figure(f"{name}: markets left out meanwhile", len(burst["left_out"]), "markets"),
+        Figure(f"{name}: resident memory", memory, "MB"),
     ]
 
 
-def _many_markets(amounts: Amounts) -> list[Figure]:
-    figures = []
+def _reactions(amounts: Amounts) -> list[Figure]:
+    """Moves of the touch answered while frames come as fast as the goal wants."""
     with _daemon(SOME) as stage:
         _quoted(stage, 2 * SOME)
         fast = stage.venue.tell(do="pace", per_sec=FAST_PER_SEC, secs=amounts.fast_secs, moved=MOVED)
-        reactions = sorted(fast["reactions_ns"])
-        figures += [
-            Figure(f"{SOME} markets: frames sent at a steady pace", fast["frames"] / fast["secs"], "frames/s"),
-            Figure(f"{SOME} markets: move to order meanwhile, median", quantile(reactions, 0.5) / 1e6, "ms"),
-            Figure(f"{SOME} markets: move to order meanwhile, longest", reactions[-1] / 1e6, "ms"),
-        ]
-    with _daemon(amounts.many) as stage:
-        _quoted(stage, 2 * amounts.many, secs=300)
-        name = f"{amounts.many:,} markets"
-        figures += [
-            Figure(f"{name}: frames taken", _flood(stage, amounts.frames), "frames/s"),
-        ]
-        burst = stage.venue.tell(do="burst")
-        figures += [
-            Figure(f"{name}: burst until each is requoted", burst["secs"], "s"),
-            Figure(f"{name}: most orders of one market meanwhile", burst["most_orders_of_one"], "orders"),
-            Figure(f"{name}: markets left out meanwhile", len(burst["left_out"]), "markets"),
-            Figure(f"{name}: resident memory", stage.bot.resident_mb, "MB"),
-        ]
-        stage.venue.tell(do="burst")  # every touch is back where frames say that it is
-        _slow_timer(stage, amounts.pace_secs)
-        figures.append(Figure(f"{name}: CPU for 1,000 deep frames", _cpu_for_1000(stage, amounts.pace_secs), "ms"))
-    return figures
+    reactions = sorted(fast["reactions_ns"])
+    return [
+        Figure(f"{SOME} markets: frames sent at a steady pace", fast["frames"] / fast["secs"], "frames/s"),
+        Figure(f"{SOME} markets: move to order meanwhile, median", quantile(reactions, 0.5) / 1e6, "ms"),
+        Figure(f"{SOME} markets: move to order meanwhile, longest", reactions[-1] / 1e6, "ms"),
+    ]
 
 
 def _start_and_stop() -> list[Figure]:
