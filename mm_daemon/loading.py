@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 
 
 def load_daemon() -> None:
@@ -20,10 +21,10 @@ def load_daemon() -> None:
         from mm_daemon import process, watching  # noqa: F401
         from mm_daemon.exchange.polymarket import venue  # noqa: F401
         from mm_daemon.exchange.polymarket.official import official_module
-        from mm_daemon.tasks.socket import quickest
 
         official_module("config")
-        quickest()
+        with suppress(ImportError):  # without picows it is websockets, which the log will say when it can
+            from mm_daemon.tasks import quick_socket  # noqa: F401
     finally:
         if was_collecting:
             gc.enable()
