@@ -12,12 +12,14 @@ daemon's wake-up and the venue's, and nothing that the venue does with a request
     crossing   the mid moves by more than the spread: one new order would meet an old one, so it waits for the cancel's
                answer, which the venue gives 2 ms after the cancel; "last order" holds that wait
     watched    the same with a Prometheus that scrapes each second and the daemon's page open
+    TLS        the floor and the daemon as they speak to the real exchange, with a certificate made for the occasion
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -29,7 +31,7 @@ from benchmarks.variants import VARIANTS
 
 SAMPLES, WARM_UP = 300, 30
 SAMPLES_OF_STAGES = 100
-SAMPLES_OF_VARIANTS, ROUNDS = 100, 3
+SAMPLES_OF_VARIANTS, ROUNDS = 100, 2
 QUICK_SAMPLES, QUICK_WARM_UP = 10, 2
 
 Scenarios = dict[str, dict[str, list[int]]]
@@ -51,7 +53,7 @@ def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]
         stages_file: the daemon runs with clocks inside (see `stages`), which write here; slows it by some microseconds.
 
     Raises:
-        BenchmarkFailed: a process ended early.
+        BenchmarkFailed: a process ended early, or there is no certificate.
     """
     with tempfile.TemporaryDirectory() as folder:
         samples, warm_up = (QUICK_SAMPLES, QUICK_WARM_UP) if quick else (SAMPLES, WARM_UP)
@@ -61,50 +63,69 @@ def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]
         if stages_file is not None:
             return _rows(_played(Path(folder), amounts, ["-m", "benchmarks.stages", str(stages_file)]))
         return [
-            *_floor(Path(folder), [*amounts, "--floor"]),
+            *_rows(_floor(Path(folder), amounts)),
             *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"])),
             *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"], is_watched=True), "watched, "),
+            *_rows(_floor(Path(folder), amounts, tls := processes.certificate(Path(folder))), "TLS, "),
+            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"], tls=tls), "TLS, "),
         ]
 
 
 def compare(*, quick: bool = False) -> list[Timing]:
-    """Measure the daemon with other libraries in its place (see `variants`), all in turns.
+    """Measure the daemon with other libraries in its place (see `variants`), and all over TLS as well, in turns.
 
     Raises:
-        BenchmarkFailed: a process ended early.
+        BenchmarkFailed: a process ended early, or there is no certificate.
     """
     samples, warm_up, rounds = (QUICK_SAMPLES, QUICK_WARM_UP, 1) if quick else (SAMPLES_OF_VARIANTS, WARM_UP, ROUNDS)
     amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
-    times: dict[str, Scenarios] = {which: {} for which in VARIANTS}
-    for _ in range(rounds):
-        for which, taken in times.items():
-            with tempfile.TemporaryDirectory() as folder:
-                for scenario, played in _played(Path(folder), amounts, ["-m", "benchmarks.variants", which]).items():
-                    for what, more in played.items():
-                        taken.setdefault(scenario, {}).setdefault(what, []).extend(more)
-    return [row for which, taken in times.items() for row in _rows(taken, f"{which}, ")]
+    taken: dict[str, Scenarios] = {}
+    with tempfile.TemporaryDirectory() as safe:
+        for tls in [None, processes.certificate(Path(safe))] * rounds:
+            for which in ("floor", *VARIANTS):
+                with tempfile.TemporaryDirectory() as name:
+                    folder, program = Path(name), ["-m", "benchmarks.variants", which]
+                    played = (
+                        _floor(folder, amounts, tls) if which == "floor" else _played(folder, amounts, program, tls=tls)
+                    )
+                how = taken.setdefault(f"{which}, TLS" if tls else which, {})
+                for scenario, times in played.items():
+                    for what, more in times.items():
+                        how.setdefault(scenario, {}).setdefault(what, []).extend(more)
+    return [row for how, played in sorted(taken.items()) for row in _rows(played, f"{how}, ")]
 
 
-def _floor(folder: Path, options: list[str]) -> list[Timing]:
-    """Run the floor against a venue."""
+def _floor(folder: Path, options: list[str], tls: Path | None = None) -> Scenarios:
+    """Run the floor against a venue, over TLS where there is a certificate for it."""
     with (
-        processes.venue("benchmarks.venue", options) as venue,
-        processes.bot(["-m", "benchmarks.floor", venue.url], folder / "bot.log") as bot,
+        _venue([*options, "--floor"], tls) as venue,
+        processes.bot(["-m", "benchmarks.floor", venue.url], folder / "bot.log", {**os.environ, **_trust(tls)}) as bot,
     ):
         played = msgspec.convert(venue.read(), Scenarios)
         bot.stop()
-    return _rows(played)
+    return played
 
 
-def _played(folder: Path, options: list[str], program: list[str], *, is_watched: bool = False) -> Scenarios:
+def _played(
+    folder: Path, options: list[str], program: list[str], *, is_watched: bool = False, tls: Path | None = None
+) -> Scenarios:
     """Run the daemon against a venue; `is_watched` with a scraper and an open page."""
-    with processes.venue("benchmarks.venue", options) as venue:
+    with _venue(options, tls) as venue:
         command, environment = processes.daemon(folder, venue.url, [market()], program=program)
-        with processes.bot(command, folder / "bot.log", environment) as bot:
+        with processes.bot(command, folder / "bot.log", environment | _trust(tls)) as bot:
             with processes.watcher(bot, market().condition_id) if is_watched else nullcontext():
                 played = msgspec.convert(venue.read(), Scenarios)
             bot.stop()
     return played
+
+
+def _venue(options: list[str], tls: Path | None) -> AbstractContextManager[processes.VenueProcess]:
+    return processes.venue("benchmarks.venue", options if tls is None else [*options, "--tls", str(tls)])
+
+
+def _trust(tls: Path | None) -> dict[str, str]:
+    """The environment of a bot that trusts this certificate."""
+    return {} if tls is None else {"SSL_CERT_FILE": str(tls)}
 
 
 def _rows(played: Scenarios, how: str = "") -> list[Timing]:

@@ -49,6 +49,8 @@ GOALS = (
     Goal("frame to first order, p99", "<= 2 x floor", ratio(f"{FRESH} p99", f"{FLOOR} p99"), at_most(2)),
     Goal("reprice with cancels, median", "<= 1.25 x floor", ratio(REPRICE, FLOOR), at_most(1.25)),
     Goal("reprice with cancels, p99", "<= 2 x floor", ratio(f"{REPRICE} p99", f"{FLOOR} p99"), at_most(2)),
+    Goal("first order over TLS, median", "<= 1.25 x floor", ratio(f"TLS, {FRESH}", f"TLS, {FLOOR}"), at_most(1.25)),
+    Goal("reprice over TLS, median", "<= 1.25 x floor", ratio(f"TLS, {REPRICE}", f"TLS, {FLOOR}"), at_most(1.25)),
     Goal("fresh, watched over unwatched, median", "<= 1.05 x", ratio(f"watched, {FRESH}", FRESH), at_most(1.05)),
     Goal("reprice, watched over unwatched, median", "<= 1.05 x", ratio(f"watched, {REPRICE}", REPRICE), at_most(1.05)),
     Goal(

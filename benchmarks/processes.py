@@ -122,6 +122,24 @@ class Bot:
         return self._process.wait(STOP_SECS)
 
 
+def certificate(folder: Path) -> Path:
+    """A new certificate for 127.0.0.1 that signs itself, with its key, by the program openssl.
+
+    Raises:
+        BenchmarkFailed: there is no such program, or it failed.
+    """
+    file = folder / "venue.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-subj", "/CN=venue", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", "-"]
+    try:
+        made = subprocess.run(command, check=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BenchmarkFailed(f"no certificate: {error}") from error
+    with file.open("ab") as stream:
+        stream.write(made)
+    return file
+
+
 @contextmanager
 def watcher(running: Bot, market: str) -> Iterator[None]:
     """Scrape the daemon's metrics and keep its page open while the block lasts.

@@ -1,6 +1,6 @@
 """The venue of the end-to-end benchmark: a process of its own on loopback that sends frames and stamps what comes back.
 
-    python -m benchmarks.venue --samples N --warm-up N (--quotes | --floor)
+    python -m benchmarks.venue --samples N --warm-up N [--floor] [--tls FILE]
 
 It prints {"url": ...}, waits until a bot has subscribed, plays every scenario, prints the times as one JSON line and
 serves on until its standard input is closed. Answers are canned and nothing is verified; order ids are computed by our
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -286,13 +287,13 @@ async def _settled(venue: Venue, is_done: Callable[[], bool]) -> None:
             await venue.changed.wait()
 
 
-async def serve(samples: int, warm_up: int, *, quotes: bool) -> None:
+async def serve(samples: int, warm_up: int, *, quotes: bool, tls: ssl.SSLContext | None = None) -> None:
     """Play every scenario for the bot that comes, print the times, and serve until standard input is closed."""
     venue = Venue()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(venue.connection, "127.0.0.1", 0)
+    server = await loop.create_server(venue.connection, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    _tell_parent({"url": f"http://127.0.0.1:{port}"})
+    _tell_parent({"url": f"{'https' if tls else 'http'}://127.0.0.1:{port}"})
     async with asyncio.timeout(60):
         await venue.changed.wait()
     if quotes:
@@ -317,8 +318,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, required=True)
     parser.add_argument("--warm-up", type=int, required=True)
     parser.add_argument("--floor", action="store_true", help="the bot posts once for each frame and never cancels")
+    parser.add_argument("--tls", metavar="FILE", help="a certificate and its key: TLS, as the real venue speaks it")
     options = parser.parse_args()
-    asyncio.run(serve(options.samples, options.warm_up, quotes=not options.floor))
+    tls = None
+    if options.tls is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.tls)
+    asyncio.run(serve(options.samples, options.warm_up, quotes=not options.floor, tls=tls))
 
 
 if __name__ == "__main__":
