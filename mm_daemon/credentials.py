@@ -47,10 +47,6 @@ class PrivateKey:
             raise ValueError("is not a private key of the curve secp256k1")
         self._hex = digits.lower()
 
-    def reveal_bytes(self) -> bytes:
-        """The key itself, 32 bytes, for the signer and nobody else."""
-        return bytes.fromhex(self._hex)
-
     def reveal_hex(self) -> str:
         """The key itself as 64 lower-case hexadecimal digits, for the signer and for `register_secret`."""
         return self._hex

@@ -30,7 +30,6 @@ def key_file(tmp_path: Path) -> Path:
 def test_forms_of_a_key(text: str) -> None:
     """With or without 0x, in either case, with space around it."""
     assert PrivateKey(text).reveal_hex() == KEY
-    assert PrivateKey(text).reveal_bytes() == bytes.fromhex(KEY)
 
 
 @pytest.mark.parametrize(

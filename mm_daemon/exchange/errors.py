@@ -91,11 +91,6 @@ class Mode(Enum):
     DISABLED = "disabled"
     REGION = "region"
 
-    @property
-    def takes_cancels(self) -> bool:
-        """Whether a cancel can get through."""
-        return self in (Mode.CANCEL_ONLY, Mode.POST_ONLY)
-
 
 class Restricted(VenueError):
     """The venue takes less than usual (HTTP 425, 503, or 403 for our region). Nothing happened."""

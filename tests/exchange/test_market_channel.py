@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +19,9 @@ from mm_daemon.core.events import (
     TickChanged,
     TopOfBook,
 )
-from mm_daemon.core.market import Market
-from mm_daemon.core.units import ConditionId, Price, Side, Size, TokenId
+from mm_daemon.core.units import Price, Side, Size, TokenId
 from mm_daemon.exchange.api import MarketChannel
-from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel, shards
+from mm_daemon.exchange.polymarket.market_channel import PolymarketMarketChannel
 
 YES, NO = TokenId("1" * 77), TokenId("2" * 77)
 SECOND = 1_000_000_000
@@ -257,23 +255,3 @@ def test_subscription_frames() -> None:
     again = [json.loads(text) for text in channel().resubscribe([NO])]
     assert [text["operation"] for text in again] == ["unsubscribe", "subscribe"]
     assert all(text["assets_ids"] == [NO] for text in again)
-
-
-def test_shards_keep_markets_whole() -> None:
-    """Both tokens of a market are on one socket and no socket has more tokens than allowed."""
-    base = Market(
-        condition_id=ConditionId("0x1"),
-        slug="s",
-        question="",
-        yes=YES,
-        no=NO,
-        tick=Price(100),
-        min_size=Size(5_000_000),
-        neg_risk=False,
-    )
-    markets = [msgspec.structs.replace(base, yes=TokenId(f"{n}1"), no=TokenId(f"{n}2")) for n in range(7)]
-    sockets = shards("ws://venue", markets, per_socket=5)
-    assert [len(socket.tokens) for socket in sockets] == [4, 4, 4, 2]
-    assert all(any(set(m.tokens) <= set(s.tokens) for s in sockets) for m in markets)
-    with pytest.raises(ValueError, match="two tokens"):
-        shards("ws://venue", markets, per_socket=1)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from mm_daemon.core.events import MarketEvent
-from mm_daemon.core.market import Market
 from mm_daemon.core.units import TokenId
 from mm_daemon.exchange.polymarket.channel import (
     ChannelStatistics,
@@ -199,21 +198,6 @@ def _quiet_event(frame: LastTradeFrame | TickSizeFrame | BestFrame) -> MarketEve
     if isinstance(frame, LastTradeFrame):
         return last_trade(frame)
     return tick_changed(frame) if isinstance(frame, TickSizeFrame) else top_of_book(frame)
-
-
-def shards(url: str, markets: Sequence[Market], per_socket: int = 100) -> list[PolymarketMarketChannel]:
-    """Channels for all `markets`, at most `per_socket` tokens each, both tokens of a market on the same one.
-
-    Raises:
-        ValueError: `per_socket` has no room for one market.
-    """
-    if per_socket < 2:
-        raise ValueError("a socket needs room for the two tokens of a market")
-    step = per_socket // 2
-    return [
-        PolymarketMarketChannel(url, [token for market in markets[start : start + step] for token in market.tokens])
-        for start in range(0, len(markets), step)
-    ]
 
 
 def _text(message: object) -> str:

@@ -20,7 +20,7 @@ from yarl import URL
 from mm_daemon.exchange.errors import ProtocolError, Throttled, Unknown, Unreachable, VenueError
 from mm_daemon.exchange.polymarket.auth import RequestSigner
 from mm_daemon.exchange.polymarket.channel import count_kind
-from mm_daemon.exchange.polymarket.connections import Connections, ConnectionsStatistics
+from mm_daemon.exchange.polymarket.connections import Connections
 from mm_daemon.exchange.polymarket.errors_map import error_of
 from mm_daemon.exchange.polymarket.http1 import LARGEST_ANSWER, Answer, header_lines, request_bytes
 from mm_daemon.exchange.polymarket.throttle import RateLimits
@@ -99,10 +99,6 @@ class Rest:
     def statistics(self) -> RestStatistics:
         """Live counts; read, do not change."""
         return self._statistics
-
-    def connections(self) -> ConnectionsStatistics:
-        """The connections for what changes something."""
-        return self._connections.statistics()
 
     def keep_open(self) -> None:
         """Open connections for what changes something ahead, and keep them open."""
