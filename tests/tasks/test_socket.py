@@ -354,6 +354,19 @@ async def test_given_up_before_it_was_open(listen: Listen) -> None:
         assert ear.heard == []
 
 
+async def test_no_connection_reads_the_authorities_again(
+    listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes tens of milliseconds, in which the loop would stand still."""
+    file = certificate(tmp_path, "localhost")
+    trust(file, monkeypatch)
+    monkeypatch.delattr(ssl, "create_default_context")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file)
+    async with raw(listen, frame(b"one"), tls=tls, host="localhost") as ear:
+        await until(lambda: "one" in ear.heard, "a frame")
+
+
 @pytest.mark.parametrize("is_trusted", [True, False])
 async def test_certificates(listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool) -> None:
     """wss is spoken only with who can show a certificate that we trust."""
