@@ -14,7 +14,7 @@ from mm_daemon.core.orders import Order, OrderEvent, OrderState, new_order
 from mm_daemon.core.units import Side
 from mm_daemon.exchange.api import Complete, Unavailable
 from mm_daemon.tasks import reconciler
-from mm_daemon.tasks.reconciler import GRACE_NS, LOOK_NS, Reconciler
+from mm_daemon.tasks.reconciler import GRACE_NS, LOOK_NS, SLICE, Reconciler
 
 from ..given import a_fill, cents, order_id, shares
 from .fakes import Stage, a_report, until
@@ -148,6 +148,23 @@ async def test_an_order_posted_during_the_read_is_not_missed(books: Books) -> No
     assert await reading
     assert not books.venue.called("order")
     assert order.state is OrderState.LIVE
+
+
+async def test_a_reading_of_many_orders_lets_others_work(books: Books) -> None:
+    """The loop turns between slices of what was read, and all of it is taken."""
+    for number in range(10 * SLICE):
+        books.report(books.order(hex(5000 + number)))
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    turn()
+    assert await books.reconciler.read_once()
+    assert turns >= 10
+    assert {order.state for order in books.desk.orders.working()} == {OrderState.LIVE}
 
 
 async def test_fills_found_by_a_read_are_booked_once(books: Books) -> None:

@@ -6,6 +6,7 @@ gone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 import msgspec
@@ -20,6 +21,8 @@ from mm_daemon.exchange.polymarket.user_frames import OrderBody, Ownership, Trad
 from mm_daemon.exchange.polymarket.wire import decoded
 
 _MOST_PAGES = 200
+_SLICE = 50
+"""How many elements are read before the event loop turns again: some 0.5 ms of work."""
 _ORDER = msgspec.json.Decoder(OrderBody)
 _ORDER_OR_NULL = msgspec.json.Decoder(OrderBody | None)
 _TRADE = msgspec.json.Decoder(TradeBody)
@@ -27,7 +30,7 @@ _EMPTY = frozenset({b"", b"null", b"{}", b'""'})
 
 
 async def _elements(rest: Rest, path: str, query: dict[str, str]) -> AsyncIterator[msgspec.Raw]:
-    """The elements of all pages.
+    """The elements of all pages; between slices of them the event loop turns, so that no frame waits for a thousand.
 
     Raises:
         VenueError: a page failed, a cursor came twice or the pages do not end.
@@ -36,8 +39,10 @@ async def _elements(rest: Rest, path: str, query: dict[str, str]) -> AsyncIterat
     seen = {cursor}
     for _ in range(_MOST_PAGES):
         page = read_page(await rest.get(path, {**query, "next_cursor": cursor}, private=True))
-        for element in page.data:
+        for number, element in enumerate(page.data, 1):
             yield element
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         cursor = page.next_cursor
         if cursor in (LAST_CURSOR, ""):
             return
