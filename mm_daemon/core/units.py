@@ -28,6 +28,8 @@ SHARE = Size(1_000_000)
 USD = Cash(1_000_000)
 SIZE_STEP = Size(10_000)
 """The venue takes sizes in hundredths of a share."""
+LARGEST = 2**63 - 1
+"""What books and the ledger can hold: nine trillion shares."""
 _POWERS: tuple[int, ...] = tuple(10**exponent for exponent in range(19))
 
 
@@ -96,11 +98,11 @@ def parse_size(text: str) -> Size:
     """Read a number of shares, such as "21.42857".
 
     Raises:
-        ValueError: not a number, finer than a micro-share, or negative.
+        ValueError: not a number, finer than a micro-share, negative, or more than there can be.
     """
     size = parse_fixed(text, 6)
-    if size < 0:
-        raise ValueError(f"size {text!r} is negative")
+    if not 0 <= size <= LARGEST:
+        raise ValueError(f"size {text[:40]!r} is negative" if size < 0 else f"size {text[:40]!r} is too large")
     return Size(size)
 
 

@@ -35,7 +35,8 @@ def test_the_book_is_what_a_plain_dictionary_says(
         book.receive_change(LevelChanged(YES, side, price, size), time_ms=5, now_ns=2)
         model[side][price] = size
     expected = {side: {p: s for p, s in model[side].items() if s} for side in Side}
-    assert (book.bids.sizes, book.asks.sizes) == (expected[Side.BUY], expected[Side.SELL])
+    assert dict(book.bids.best_first()) == expected[Side.BUY]
+    assert dict(book.asks.best_first()) == expected[Side.SELL]
     assert book.touch == (max(expected[Side.BUY], default=0), min(expected[Side.SELL], default=DOLLAR))
     assert [price for price, _ in book.bids.best_first()] == sorted(expected[Side.BUY], reverse=True)
     assert [price for price, _ in book.asks.best_first()] == sorted(expected[Side.SELL])
@@ -49,7 +50,7 @@ def test_others_best_price_is_where_something_is_left_without_us(
     ladder = Ladder(side)
     for _, price, size in resting:
         ladder.set(price, size)
-    left = [price for price, size in ladder.sizes.items() if size - own.get(price, 0) >= 10_000]
+    left = [price for price, size in ladder.best_first() if size - own.get(price, 0) >= 10_000]
     best = (max(left) if side is Side.BUY else min(left)) if left else None
     assert ladder.best_without(own) == best
 

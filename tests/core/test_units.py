@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm_daemon.core.units import (
+    LARGEST,
     Cash,
     Price,
     Size,
@@ -40,6 +41,14 @@ def test_what_is_not_a_plain_decimal_is_refused(text: str) -> None:
     """Only digits, one point and a minus sign make a number."""
     with pytest.raises(ValueError, match="not a decimal number"):
         parse_fixed(text, 4)
+
+
+@pytest.mark.parametrize("text", ["-1", "0.0000001", "9223372036854.775808", "9" * 5000])
+def test_sizes_are_what_books_and_the_ledger_can_hold(text: str) -> None:
+    """A negative size, one finer than a micro-share or one of more than 64 bits is refused where it is read."""
+    with pytest.raises(ValueError):
+        parse_size(text)
+    assert parse_size("9223372036854.775807") == LARGEST
 
 
 @pytest.mark.parametrize("text", ["0.00001", "1.0001", "-0.5", "2"])

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from mm_daemon.core.book import Book, book_hash
+from mm_daemon.core.book import Book, Ladder, book_hash
 from mm_daemon.core.desk import Desk, MarketState
 from mm_daemon.core.events import Level
 from mm_daemon.core.market import Market, MarketStatus
@@ -87,9 +87,9 @@ def markets_of(frames: list[Any]) -> list[Market]:
     return markets
 
 
-def mirrored(levels: dict[Price, Any]) -> list[Level]:
+def mirrored(ladder: Ladder) -> list[Level]:
     """The same orders seen from the other token."""
-    return [(mirror(price), size) for price, size in levels.items()]
+    return [(mirror(price), size) for price, size in ladder.best_first()]
 
 
 class Witness(Feed):
@@ -155,9 +155,9 @@ def fingerprint(state: MarketState, token: str, time_ms: int, neg_risk: bool) ->
     book: Book = state.book
     last = book.last_trade
     if token == state.market.no:
-        bids, asks = mirrored(book.asks.sizes), mirrored(book.bids.sizes)
+        bids, asks = mirrored(book.asks), mirrored(book.bids)
     else:
-        bids, asks = list(book.bids.sizes.items()), list(book.asks.sizes.items())
+        bids, asks = list(book.bids.best_first()), list(book.asks.best_first())
     return book_hash(
         market=state.market.condition_id,
         token=token,
