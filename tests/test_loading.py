@@ -34,3 +34,10 @@ def test_tracebacks_are_plain() -> None:
 def test_garbage_is_collected_again() -> None:
     """The collector stands still while modules are loaded, and not longer."""
     assert leaves("gc.isenabled()")
+
+
+def test_aiohttp_trusts_whom_we_trust() -> None:
+    """What all connections share; and who makes a context later reads the authorities as ever."""
+    authorities = "__import__('mm_daemon.exchange.tls').exchange.tls.trusted()"
+    assert leaves(f"__import__('aiohttp').connector._SSL_CONTEXT_VERIFIED is {authorities}")
+    assert leaves(f"{authorities}.get_ca_certs() == __import__('ssl').create_default_context().get_ca_certs()")
