@@ -66,7 +66,7 @@ def _timings(part: str, *, quick: bool) -> list[Timing]:
         if part == "end_to_end":
             return end_to_end.run(quick=quick)
         stages_file = Path(folder) / "stages.json"
-        end_to_end.run(quick=quick, stages_file=stages_file)
+        end_to_end.timed_inside(stages_file, quick=quick)
         return stages.read(stages_file)
 
 

@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,13 +32,13 @@ from benchmarks.given import market
 from benchmarks.timing import Timing, timing
 from benchmarks.variants import VARIANTS
 
-SAMPLES, WARM_UP = 300, 30
-SAMPLES_OF_STAGES = 100
-SAMPLES_OF_VARIANTS, ROUNDS = 100, 2
+SAMPLES, WARM_UP = 100, 30
+ROUNDS, ROUNDS_OF_VARIANTS = 3, 2
 QUICK_SAMPLES, QUICK_WARM_UP = 10, 2
 
 Scenarios = dict[str, dict[str, list[int]]]
 """Nanoseconds by scenario and by what was waited for."""
+_Play: TypeAlias = Callable[[Path], Scenarios]
 _TITLES = {"first_order": "first order", "last_order": "last order", "cancel": "cancel"}
 _SHOWN = {
     "floor": ("first_order",),
@@ -45,30 +48,26 @@ _SHOWN = {
 }
 
 
-def run(*, quick: bool = False, stages_file: Path | None = None) -> list[Timing]:
-    """Measure the floor, then the daemon.
+def run(*, quick: bool = False) -> list[Timing]:
+    """Measure the floor and the daemon, in turns.
 
     Args:
         quick: a few samples only.
-        stages_file: the daemon runs with clocks inside (see `stages`), which write here; slows it by some microseconds.
 
     Raises:
         BenchmarkFailed: a process ended early, or there is no certificate.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        samples, warm_up = (QUICK_SAMPLES, QUICK_WARM_UP) if quick else (SAMPLES, WARM_UP)
-        if stages_file is not None and not quick:
-            samples = SAMPLES_OF_STAGES
-        amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
-        if stages_file is not None:
-            return _rows(_played(Path(folder), amounts, ["-m", "benchmarks.stages", str(stages_file)]))
-        return [
-            *_rows(_floor(Path(folder), amounts)),
-            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"])),
-            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"], is_watched=True), "watched, "),
-            *_rows(_floor(Path(folder), amounts, tls := processes.certificate(Path(folder))), "TLS, "),
-            *_rows(_played(Path(folder), amounts, ["-m", "mm_daemon"], tls=tls), "TLS, "),
+    amounts = _amounts(quick)
+    with tempfile.TemporaryDirectory() as safe:
+        tls = processes.certificate(Path(safe))
+        plays: list[tuple[str, _Play]] = [
+            ("", partial(_floor, amounts)),
+            ("", partial(_played, amounts)),
+            ("watched, ", partial(_played, amounts, is_watched=True)),
+            ("TLS, ", partial(_floor, amounts, tls=tls)),
+            ("TLS, ", partial(_played, amounts, tls=tls)),
         ]
+        return _in_turns(plays, 1 if quick else ROUNDS)
 
 
 def compare(*, quick: bool = False) -> list[Timing]:
@@ -77,25 +76,52 @@ def compare(*, quick: bool = False) -> list[Timing]:
     Raises:
         BenchmarkFailed: a process ended early, or there is no certificate.
     """
-    samples, warm_up, rounds = (QUICK_SAMPLES, QUICK_WARM_UP, 1) if quick else (SAMPLES_OF_VARIANTS, WARM_UP, ROUNDS)
-    amounts = ["--samples", str(samples), "--warm-up", str(warm_up)]
-    taken: dict[str, Scenarios] = {}
+    amounts = _amounts(quick)
+    plays: list[tuple[str, _Play]] = []
     with tempfile.TemporaryDirectory() as safe:
-        for tls in [None, processes.certificate(Path(safe))] * rounds:
-            for which in ("floor", *VARIANTS):
-                with tempfile.TemporaryDirectory() as name:
-                    folder, program = Path(name), ["-m", "benchmarks.variants", which]
-                    played = (
-                        _floor(folder, amounts, tls) if which == "floor" else _played(folder, amounts, program, tls=tls)
-                    )
-                how = taken.setdefault(f"{which}, TLS" if tls else which, {})
-                for scenario, times in played.items():
-                    for what, more in times.items():
-                        how.setdefault(scenario, {}).setdefault(what, []).extend(more)
-    return [row for how, played in sorted(taken.items()) for row in _rows(played, f"{how}, ")]
+        for over, tls in (("", None), ("TLS, ", processes.certificate(Path(safe)))):
+            plays.append((f"floor, {over}", partial(_floor, amounts, tls=tls)))
+            for which in VARIANTS:
+                program = ("-m", "benchmarks.variants", which)
+                plays.append((f"{which}, {over}", partial(_played, amounts, program=program, tls=tls)))
+        return _in_turns(plays, 1 if quick else ROUNDS_OF_VARIANTS)
 
 
-def _floor(folder: Path, options: list[str], tls: Path | None = None) -> Scenarios:
+def timed_inside(stages_file: Path, *, quick: bool = False) -> None:
+    """Run the daemon with clocks inside (see `stages`), which write to a file.
+
+    Raises:
+        BenchmarkFailed: a process ended early.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _played(_amounts(quick), Path(folder), program=("-m", "benchmarks.stages", str(stages_file)))
+
+
+def _amounts(quick: bool) -> list[str]:
+    samples, warm_up = (QUICK_SAMPLES, QUICK_WARM_UP) if quick else (SAMPLES, WARM_UP)
+    return ["--samples", str(samples), "--warm-up", str(warm_up)]
+
+
+def _in_turns(plays: Sequence[tuple[str, _Play]], rounds: int) -> list[Timing]:
+    """Play each once a round, because the machine's speed changes; rows of all rounds together.
+
+    Args:
+        plays: by what their rows' names begin with; those of one name are of different scenarios.
+        rounds: how many.
+    """
+    taken: dict[str, Scenarios] = {}
+    for _ in range(rounds):
+        for how, play in plays:
+            with tempfile.TemporaryDirectory() as folder:
+                played = play(Path(folder))
+            scenarios = taken.setdefault(how, {})
+            for scenario, times in played.items():
+                for what, more in times.items():
+                    scenarios.setdefault(scenario, {}).setdefault(what, []).extend(more)
+    return [row for how, scenarios in taken.items() for row in _rows(scenarios, how)]
+
+
+def _floor(options: list[str], folder: Path, *, tls: Path | None = None) -> Scenarios:
     """Run the floor against a venue, over TLS where there is a certificate for it."""
     with (
         _venue([*options, "--floor"], tls) as venue,
@@ -107,7 +133,12 @@ def _floor(folder: Path, options: list[str], tls: Path | None = None) -> Scenari
 
 
 def _played(
-    folder: Path, options: list[str], program: list[str], *, is_watched: bool = False, tls: Path | None = None
+    options: list[str],
+    folder: Path,
+    *,
+    program: Sequence[str] = ("-m", "mm_daemon"),
+    is_watched: bool = False,
+    tls: Path | None = None,
 ) -> Scenarios:
     """Run the daemon against a venue; `is_watched` with a scraper and an open page."""
     with _venue(options, tls) as venue:
@@ -128,7 +159,7 @@ def _trust(tls: Path | None) -> dict[str, str]:
     return {} if tls is None else {"SSL_CERT_FILE": str(tls)}
 
 
-def _rows(played: Scenarios, how: str = "") -> list[Timing]:
+def _rows(played: Scenarios, how: str) -> list[Timing]:
     return [
         timing("end to end", f"{how}{scenario}: frame to {_TITLES[what]}", times[what])
         for scenario, times in played.items()

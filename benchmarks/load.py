@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
 import msgspec
 
@@ -132,9 +132,9 @@ def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float) -> list[Figure]:
     """Processor milliseconds of each bot for 1,000 frames at a steady pace, less what it uses without them.
 
     They take turns, each being sent to while the others rest, because the machine's speed changes from one second to
-    another; the median of many, because now and then a daemon reads the state of a thousand markets. Before all come
-    frames at ten times that pace: the first one after an order of ours makes the daemon look at its market again, and
-    of a thousand markets hardly one would be past that.
+    another; the median of many turns less that of many rests, because now and then a daemon reads the state of a
+    thousand markets, in one or the other. Before all come frames at ten times that pace: the first one after an order
+    of ours makes the daemon look at its market again, and of a thousand markets hardly one would be past that.
 
     Args:
         stages: by the name of the figure.
@@ -143,18 +143,15 @@ def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float) -> list[Figure]:
     for stage in stages.values():
         stage.venue.tell(do="pace", per_sec=10 * PACE_PER_SEC, secs=secs / 10, moved=0)
     time.sleep(SETTLE_SECS)
-    found: dict[str, list[float]] = {what: [] for what in stages}
+    busy: dict[str, list[float]] = {what: [] for what in stages}
+    resting: dict[str, list[float]] = {what: [] for what in stages}
     for _ in range(TURNS):
-        used: dict[str, dict[str, float]] = {what: {} for what in stages}
         for turn, stage in stages.items():
             began = {what: each.bot.cpu_secs for what, each in stages.items()}
             frames = int(stage.venue.tell(do="pace", per_sec=PACE_PER_SEC, secs=secs / TURNS, moved=0)["frames"])
             for what, each in stages.items():
-                used[what][turn] = (each.bot.cpu_secs - began[what]) / frames
-        for what in stages:
-            busy = used[what].pop(what)
-            found[what].append((busy - fmean(used[what].values())) * 1e6)
-    return [Figure(what, median(values), "ms") for what, values in found.items()]
+                (busy if what == turn else resting)[what].append((each.bot.cpu_secs - began[what]) / frames)
+    return [Figure(what, (median(busy[what]) - median(resting[what])) * 1e6, "ms") for what in stages]
 
 
 def _slow_timer(stage: _Stage, secs: float) -> None:
