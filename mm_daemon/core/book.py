@@ -1,17 +1,17 @@
 """One token's order book, kept from snapshots and level changes.
 
 A book is *known* from a snapshot until the connection that carried it is lost or the tick changes; an unknown book has
-no touch. Levels live in two sorted arrays, prices and sizes: a change costs nearly the same however deep the book is,
-and touches few cache lines, which of a thousand books are all cold. The NO book of a market is the mirror of its YES
-book; we keep the YES one.
+no touch. The sizes of a side live in one array over the grid of prices: a change costs the same however deep the book
+is, and touches few cache lines, which of a thousand books are all cold. The NO book of a market is the mirror of its
+YES book; we keep the YES one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import gcd
 from typing import NamedTuple
 
 from mm_daemon.core.events import BookSnapshot, Level, LevelChanged
@@ -40,6 +40,8 @@ class Touch(NamedTuple):
         return self.bid + self.ask
 
 
+_COARSEST = 100
+"""A grid of cents: what most markets are on."""
 _ALL = -DOLLAR - 1
 """Below the key of every level: all of a ladder was read."""
 _NOTHING = DOLLAR + 1
@@ -47,34 +49,31 @@ _NO_BID = Price(0)
 
 
 class Ladder:
-    """One side of a book: prices from worst to best, and the size at each. Bids and asks differ in the sort key's sign.
+    """One side of a book: the size at each price of a grid that is as fine as the prices on it.
 
-    It remembers how deep it was read, so that changes beyond what anybody read need no second look.
+    It remembers how deep it was read, so that changes beyond what anybody read need no second look. How far a price is
+    from the worst there could be is its *key*: bids and asks differ in its sign.
 
     Attributes:
         best_price: the highest bid or the lowest ask; 0 or 10,000 where there is none.
     """
 
-    __slots__ = ("_empty", "_keys", "_read_to", "_sign", "_sizes", "best_price")
+    __slots__ = ("_empty", "_read_to", "_sign", "_sizes", "_step", "best_price")
 
     def __init__(self, side: Side) -> None:
         self._sign = 1 if side is Side.BUY else -1
-        self._keys = array("h")
-        self._sizes = array("q")
         self._empty = _NO_BID if side is Side.BUY else DOLLAR
         self._read_to = _ALL
-        self.best_price = self._empty
-
-    def __len__(self) -> int:
-        return len(self._keys)
+        self.replace(())
 
     def replace(self, levels: Iterable[Level]) -> None:
-        """Forget every level and take these; levels without size are left out."""
-        sign = self._sign
-        sizes = {sign * price: size for price, size in levels if size > 0}
-        self._keys = array("h", sorted(sizes))
-        self._sizes = array("q", [sizes[key] for key in self._keys])
-        self._find_best()
+        """Forget every level and take these."""
+        kept = {price: size for price, size in levels if size > 0}
+        self._step = step = gcd(_COARSEST, *kept)
+        self._sizes = sizes = array("q", bytes(8 * (DOLLAR // step + 1)))
+        for price, size in kept.items():
+            sizes[price // step] = size
+        self.best_price = (max if self._sign > 0 else min)(kept, default=self._empty)
 
     def set(self, price: Price, size: Size) -> bool:
         """Make the total at `price` `size`; zero removes the level.
@@ -82,26 +81,21 @@ class Ladder:
         Returns:
             Whether that changed something which was read since `forget_reads`.
         """
-        key, keys = self._sign * price, self._keys
-        at = bisect_left(keys, key)
-        if at < len(keys) and keys[at] == key:
-            if size > 0:
-                self._sizes[at] = size
-            else:
-                del keys[at], self._sizes[at]
-                if at == len(keys):
-                    self._find_best()
-        elif size > 0:
-            keys.insert(at, key)
-            self._sizes.insert(at, size)
-            if at == len(keys) - 1:
-                self._find_best()
+        at, between = divmod(price, self._step)
+        sizes, sign = self._sizes, self._sign
+        if size == 0:
+            if between or not sizes[at]:
+                return False
+            sizes[at] = 0
+            if price == self.best_price:
+                self.best_price = next((best for best, _ in self.best_first()), self._empty)
+        elif between:
+            self.replace([*self.best_first(), (price, size)])
         else:
-            return False
-        return key >= self._read_to
-
-    def _find_best(self) -> None:
-        self.best_price = Price(self._sign * self._keys[-1]) if self._keys else self._empty
+            sizes[at] = size
+            if sign * price > sign * self.best_price:
+                self.best_price = price
+        return sign * price >= self._read_to
 
     def forget_reads(self, *, all_read: bool) -> None:
         """Count as read from now on what is read from now on; or everything, until this is called again."""
@@ -109,19 +103,25 @@ class Ladder:
 
     def best_without(self, own: Mapping[Price, Size]) -> Price | None:
         """The best price at which somebody else rests; remainders below 0.01 share are rounding, not orders."""
-        sign = self._sign
-        for key, size in zip(reversed(self._keys), reversed(self._sizes), strict=True):
-            price: Price = sign * key  # type: ignore[assignment]
-            if size - own.get(price, 0) >= SIZE_STEP:
-                self._read_to = min(self._read_to, key)
-                return price
+        step, sizes = self._step, self._sizes
+        for at in self._outwards():
+            if size := sizes[at]:
+                price: Price = at * step  # type: ignore[assignment]
+                if size - own.get(price, 0) >= SIZE_STEP:
+                    self._read_to = min(self._read_to, self._sign * price)
+                    return price
         self._read_to = _ALL
         return None
 
-    def best_first(self) -> Iterable[Level]:
+    def best_first(self) -> Iterator[Level]:
         """Levels from the touch outwards."""
-        pairs = zip(reversed(self._keys), reversed(self._sizes), strict=True)
-        return ((Price(self._sign * key), Size(size)) for key, size in pairs)
+        step, sizes = self._step, self._sizes
+        return ((Price(at * step), Size(sizes[at])) for at in self._outwards() if sizes[at])
+
+    def _outwards(self) -> range:
+        """The steps of the grid from the touch outwards."""
+        best = self.best_price // self._step
+        return range(best, -1, -1) if self._sign > 0 else range(best, len(self._sizes))
 
     def depth_to(self, limit: Price, own: Mapping[Price, Size], enough: Cash | None = None) -> Cash:
         """Dollars of others' orders from the touch to `limit`, inclusive, each at its own price.
@@ -131,16 +131,18 @@ class Ladder:
             own: our size at each price.
             enough: no level is read once there is that much; None: all are.
         """
-        total, bound, sign = 0, self._sign * limit, self._sign
+        step, sizes, sign = self._step, self._sizes, self._sign
+        total, bound = 0, sign * limit
         most = None if enough is None else enough * DOLLAR
-        for key, size in zip(reversed(self._keys), reversed(self._sizes), strict=True):
-            if key < bound:
+        for at in self._outwards():
+            price: Price = at * step  # type: ignore[assignment]
+            if sign * price < bound:
                 break
-            price: Price = sign * key  # type: ignore[assignment]
-            total += price * max(size - own.get(price, 0), 0)
-            if most is not None and total >= most:
-                bound = key
-                break
+            if size := sizes[at]:
+                total += price * max(size - own.get(price, 0), 0)
+                if most is not None and total >= most:
+                    bound = sign * price
+                    break
         self._read_to = min(self._read_to, bound)
         return Cash(total // DOLLAR)
 

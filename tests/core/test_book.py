@@ -8,10 +8,17 @@ from mm_daemon.core.events import BookSnapshot, LevelChanged
 from mm_daemon.core.units import DOLLAR, Cash, ConditionId, Price, Side, Size
 from tests.given import YES, a_market, a_snapshot, cents, levels, shares, usd
 
-prices = st.integers(1, 9_999).map(Price)
+ticks = st.sampled_from((100, 10, 1))
+
+
+def prices_on(tick: int) -> st.SearchStrategy[Price]:
+    return st.integers(1, DOLLAR // tick - 1).map(lambda steps: Price(steps * tick))
+
+
+prices = ticks.flatmap(prices_on)
 sizes = st.integers(0, 10**12).map(Size)
 sides = st.sampled_from(Side)
-changes = st.lists(st.tuples(sides, prices, sizes), max_size=60)
+changes = ticks.flatmap(lambda tick: st.lists(st.tuples(sides, prices_on(tick), sizes), max_size=60))
 
 
 def a_book() -> Book:
