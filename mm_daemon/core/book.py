@@ -51,8 +51,8 @@ _NO_BID = Price(0)
 class Ladder:
     """One side of a book: the size at each price of a grid that is as fine as the prices on it.
 
-    It remembers how deep it was read, so that changes beyond what anybody read need no second look. How far a price is
-    from the worst there could be is its *key*: bids and asks differ in its sign.
+    It remembers how deep it was read, so that changes beyond what anybody read need no second look. A price's *key* is
+    the higher the better the price is: bids and asks differ in its sign.
 
     Attributes:
         best_price: the highest bid or the lowest ask; 0 or 10,000 where there is none.
