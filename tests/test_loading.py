@@ -41,3 +41,8 @@ def test_aiohttp_trusts_whom_we_trust() -> None:
     authorities = "__import__('mm_daemon.exchange.tls').exchange.tls.trusted()"
     assert leaves(f"__import__('aiohttp').connector._SSL_CONTEXT_VERIFIED is {authorities}")
     assert leaves(f"{authorities}.get_ca_certs() == __import__('ssl').create_default_context().get_ca_certs()")
+
+
+def test_the_exchange_beside_us_is_not_loaded_into_us() -> None:
+    """In mode "sim" its modules, and whom they verify signatures with, are the child's alone."""
+    assert leaves("__import__('mm_daemon.simulated') and 'mm_daemon.sim.venue' not in __import__('sys').modules")

@@ -1,5 +1,4 @@
-"""An exchange to run the daemon against: the venue's wire over loopback, a real book and real money rules."""
+"""An exchange to run the daemon against: the venue's wire over loopback, a real book and real money rules.
 
-from mm_daemon.sim.main import Exchange, ExchangeOptions, make_venue, running_exchange, serve
-
-__all__ = ["Exchange", "ExchangeOptions", "make_venue", "running_exchange", "serve"]
+Nothing is imported here: `child.py` is for the daemon, which has no use for the exchange's own modules.
+"""
