@@ -25,10 +25,12 @@ from benchmarks.given import market
 from benchmarks.timing import Figure, quantile
 from benchmarks.variants import VARIANTS
 
+ONE = "one market"
 MANY = 1000
 SOME = 50
 MOVED = 5
 PACE_PER_SEC = 500
+BRISK_PER_SEC = 2_000
 FAST_PER_SEC = 20_000
 SETTLE_SECS = 1.0
 ROUNDS = 5
@@ -128,17 +130,18 @@ def _quoted(stage: _Stage, orders: int, secs: float = 30.0) -> float:
     return float(answer["first_ns"] - stage.spawned_ns) / 1e9
 
 
-def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float) -> list[Figure]:
+def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float, per_sec: int = PACE_PER_SEC) -> list[Figure]:
     """Processor milliseconds of each bot for 1,000 frames at a steady pace, less what it uses without them.
 
     They take turns, each being sent to while the others rest, because the machine's speed changes from one second to
     another; the median of many turns less that of many rests, because now and then a daemon reads the state of a
-    thousand markets, in one or the other. Before all come frames at ten times that pace: the first one after an order
-    of ours makes the daemon look at its market again, and of a thousand markets hardly one would be past that.
+    thousand markets, in one or the other. Before all come frames at a faster pace: the first one after an order of ours
+    makes the daemon look at its market again, and of a thousand markets hardly one would be past that.
 
     Args:
         stages: by the name of the figure.
         secs: how long each is sent to, all turns together.
+        per_sec: the more, the less weighs what a daemon happens to do beside.
     """
     for stage in stages.values():
         stage.venue.tell(do="pace", per_sec=10 * PACE_PER_SEC, secs=secs / 10, moved=0)
@@ -148,7 +151,7 @@ def _cpu_for_1000(stages: Mapping[str, _Stage], secs: float) -> list[Figure]:
     for _ in range(TURNS):
         for turn, stage in stages.items():
             began = {what: each.bot.cpu_secs for what, each in stages.items()}
-            frames = int(stage.venue.tell(do="pace", per_sec=PACE_PER_SEC, secs=secs / TURNS, moved=0)["frames"])
+            frames = int(stage.venue.tell(do="pace", per_sec=per_sec, secs=secs / TURNS, moved=0)["frames"])
             for what, each in stages.items():
                 (busy if what == turn else resting)[what].append((each.bot.cpu_secs - began[what]) / frames)
     return [Figure(what, (median(busy[what]) - median(resting[what])) * 1e6, "ms") for what in stages]
@@ -174,11 +177,14 @@ def _flood(stage: _Stage, frames: int) -> float:
 
 
 def _one_and_many(amounts: Amounts) -> list[Figure]:
-    """One market beside the floor, then a thousand beside both."""
+    """One market beside the floor, then a thousand beside it."""
     name = f"{amounts.many:,} markets"
     with _floor() as floor, _daemon(1) as one:
         _quoted(one, 2)
-        rates = {"floor": _flood(floor, amounts.frames), "one market": _flood(one, amounts.frames)}
+        rates = {"floor": _flood(floor, amounts.frames), ONE: _flood(one, amounts.frames)}
+        cpu = _cpu_for_1000(
+            {"floor: CPU for 1,000 frames": floor, f"{ONE}: CPU for 1,000 deep frames": one}, amounts.pace_secs
+        )
         with _daemon(amounts.many) as many:
             _quoted(many, 2 * amounts.many, secs=300)
             rates[name] = _flood(many, amounts.frames)
@@ -186,13 +192,13 @@ def _one_and_many(amounts: Amounts) -> list[Figure]:
             memory = many.bot.resident_mb
             many.venue.tell(do="burst")  # every touch is back where frames say that it is
             _slow_timer(many, amounts.pace_secs / 5)
-            cpu = _cpu_for_1000(
+            cpu += _cpu_for_1000(
                 {
-                    "floor: CPU for 1,000 frames": floor,
-                    "one market: CPU for 1,000 deep frames": one,
-                    f"{name}: CPU for 1,000 deep frames": many,
+                    f"{which}: CPU for 1,000 frames at {BRISK_PER_SEC:,}/s": stage
+                    for which, stage in ((ONE, one), (name, many))
                 },
                 amounts.pace_secs,
+                BRISK_PER_SEC,
             )
     return [
         *cpu,
